@@ -1,0 +1,117 @@
+"""The command line: each module parses, calls a room below, and prints. No logic lives here.
+
+Commands are loaded when they are called: ``br3 --help`` imports click and this file only, so every command's
+one-line help is kept here beside its module's name (a test compares it with the command's own).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from br3 import __version__
+from br3.errors import Br3Error
+
+# group of the help → command → (module, attribute, one-line help)
+COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
+    "Plan": {
+        "init": ("init", "init", "Write a commented br3.toml for the project found here."),
+        "plan": ("plan", "plan", "Check the plan, or show its builds and their order."),
+        "trust": ("trust", "trust", "See and approve the commands that the plan would run."),
+        "demo": ("demo", "demo", "Make a small repository and take four builds all the way."),
+    },
+    "Build": {
+        "up": ("up", "up", "Make the builds' worktrees and environments."),
+        "run": ("run", "run", "Run the builds in parallel, each under its orchestrator."),
+        "prompt": ("prompt", "prompt", "Print what to paste into an interactive agent."),
+        "verify": ("verify", "verify", "Run a build's verification and say what it showed."),
+    },
+    "Land": {
+        "merge": ("merge", "merge", "Land the verified builds on the base branch, in one step."),
+        "release": ("release", "release", "Tag what landed; push only when asked."),
+        "clean": ("clean", "clean", "Remove worktrees and branches whose work has landed."),
+        "finish": ("finish", "finish", "Merge, release, clean up, and go through the checklist."),
+    },
+    "Observe": {
+        "status": ("status", "status", "Show what every build is doing and what it has cost."),
+        "logs": ("logs", "logs", "Show what a build's agent and verification printed."),
+        "telemetry": ("telemetry", "telemetry", "Write events to the journal, or print them."),
+    },
+}
+_BY_NAME = {name: entry for group in COMMANDS.values() for name, entry in group.items()}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_BY_NAME)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _BY_NAME:
+            return None
+        module, attribute, _ = _BY_NAME[cmd_name]
+        command = getattr(importlib.import_module(f"br3.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], _BY_NAME, n=1)
+            if near:
+                raise click.UsageError(f"{error.format_message()} Did you mean '{near[0]}'?", ctx) from error
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, _, text) in commands.items()], col_spacing=4)
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="br3", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Run several coding agents at once, each in its own git worktree; land what is verified.
+
+    Start with `br3 demo`, or in your repository: `br3 init`, `br3 run`, `br3 finish`.
+    """
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of ``br3``, ``git-br3`` and ``python -m br3``; exits with the codes of ``br3.errors``."""
+    args = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in args or os.environ.get("BR3_DEBUG") == "1"
+    try:
+        result: Any = cli.main(args=args, prog_name="br3", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+    except Br3Error as error:
+        if debug:
+            raise
+        from br3.cli.output import emit_error
+
+        emit_error(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output is gone (`br3 logs | head`); nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,54 @@
+"""``br3 clean``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from br3.cli.context import current, json_option, plan_option, repository
+
+if TYPE_CHECKING:
+    from br3.release.cleaning import Cleaned
+
+
+@click.command()
+@click.argument("builds", nargs=-1)
+@click.option("--force", is_flag=True, help="Remove what has not landed, too. Needs the builds' names.")
+@plan_option
+@json_option
+def clean(builds: tuple[str, ...], force: bool, plan_file: Path | None, as_json: bool) -> int:
+    """Remove worktrees and branches whose work has landed.
+
+    What has uncommitted or unlanded work is refused and named, with exit code 3.
+    """
+    from br3.cli.output import emit_json
+    from br3.dispatch.sessions import chosen
+    from br3.errors import UsageError
+    from br3.release.cleaning import clean as remove
+
+    if force and not builds:
+        raise UsageError("--force needs the names of the builds whose work may go", hint="br3 clean --force BUILD")
+    session = current(repository(), plan_file)
+    session.site()
+    cleaned = remove(session, chosen(session.plan, builds), force=force)
+    if as_json:
+        emit_json({"removed": cleaned.removed, "kept": cleaned.kept, "given_up": cleaned.given_up})
+    else:
+        show_cleaned(cleaned)
+    return 3 if cleaned.kept else 0
+
+
+def show_cleaned(cleaned: Cleaned) -> None:
+    """What went and what stayed, and how to get back what was given up."""
+    if cleaned.removed:
+        click.echo(f"removed the worktrees and branches of {', '.join(cleaned.removed)}")
+    elif not cleaned.kept:
+        click.echo("nothing to clean up")
+    for branch, commit in cleaned.given_up.items():
+        click.echo(f"given up: {branch} was at {commit} (git branch {branch} {commit} brings it back)")
+    for build, reason in cleaned.kept.items():
+        click.echo(f"{click.style('kept', fg='yellow')}  {build}: {reason}", err=True)
+    if cleaned.kept:
+        click.echo("next:  land it (br3 merge), commit it, or give it up: br3 clean --force BUILD", err=True)

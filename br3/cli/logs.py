@@ -1,0 +1,101 @@
+"""``br3 logs``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from br3.cli.context import repository
+
+if TYPE_CHECKING:
+    from br3.dispatch.sessions import Session
+    from br3.plan.model import Build
+
+
+@click.command()
+@click.argument("build")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing until the build has ended.")
+@click.option("--run", "run_id", help="Another run than the newest; the beginning of its id is enough.")
+@click.option("--raw", is_flag=True, help="Agents' output as they wrote it.")
+def logs(build: str, follow: bool, run_id: str | None, raw: bool) -> int:
+    """Show what a build's agent and verification printed."""
+    from br3.dispatch.sessions import chosen, find
+    from br3.errors import UsageError
+
+    session = find(repository(), run_id)
+    if session is None:
+        raise UsageError("nothing has been run in this repository yet", hint="br3 run")
+    wanted = chosen(session.plan, [build])[0]
+    shown = 0
+    offsets: dict[Path, int] = {}
+    while True:
+        ended = _has_ended(session, wanted)
+        for path in _files(session, wanted):
+            shown += _print_new(session, path, offsets, raw)
+        if not follow or ended:
+            break
+        time.sleep(0.3)
+    if not shown and not follow:
+        click.echo(f"{wanted.id} has printed nothing yet", err=True)
+    return 0
+
+
+def _has_ended(session: Session, build: Build) -> bool:
+    session.refresh()
+    view = session.view.builds.get(build.id)
+    return view is None or view.ended
+
+
+def _files(session: Session, build: Build) -> Iterator[Path]:
+    """The build's logs of this run and those it continues, in the order in which they came to be."""
+    found = []
+    for run in reversed(session.chain):
+        directory = session.repository.br3_dir / "runs" / run.id / build.id
+        names = ("setup.log", "*/stdout.log", "*/stderr.log", "verify-*/*.log")
+        run_files = [path for pattern in names for path in directory.glob(pattern) if path.stat().st_size]
+        found += sorted(run_files, key=_born)
+    yield from found
+
+
+def _born(path: Path) -> tuple[float, str]:
+    # The directory of an attempt is made with its prompt, before anything is printed.
+    marker = path.parent / "prompt.md"
+    return ((marker if marker.exists() else path).stat().st_mtime, str(path))
+
+
+def _print_new(session: Session, path: Path, offsets: dict[Path, int], raw: bool) -> int:
+    with path.open("rb") as source:
+        start = offsets.get(path, 0)
+        source.seek(start)
+        fresh = source.read()
+    whole = fresh[: fresh.rfind(b"\n") + 1] or (fresh if not start else b"")
+    if not whole:
+        return 0
+    if not start:
+        click.echo(click.style(f"── {path.parent.name}/{path.name}", dim=True))
+    offsets[path] = start + len(whole)
+    render = None if raw or path.name != "stdout.log" else _renderer(session, path)
+    for line in whole.removesuffix(b"\n").split(b"\n"):
+        text = line.decode(errors="replace") if render is None else render(line)
+        if text is not None:
+            click.echo(session.journal.redact(text))
+    return len(whole)
+
+
+def _renderer(session: Session, path: Path):  # type: ignore[no-untyped-def]
+    """How the agent of that attempt wants its lines shown."""
+    from br3.agents import agent
+
+    name = next(
+        (
+            e.data["agent"]
+            for e in session.events
+            if e.kind == "attempt.started" and e.data.get("directory") == str(path.parent)
+        ),
+        "shell",
+    )
+    return agent(name).render

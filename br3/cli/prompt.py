@@ -1,0 +1,50 @@
+"""``br3 prompt``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from br3.cli.context import current, plan_option, repository
+
+
+@click.command()
+@click.argument("build")
+@click.option("--copy", is_flag=True, help="Put it on the clipboard instead of printing it.")
+@plan_option
+def prompt(build: str, copy: bool, plan_file: Path | None) -> int:
+    """Print what to paste into an interactive agent.
+
+    The prompt says what the build is asked to do, what it owns, and the verification it will be held to. Work in the
+    build's worktree (br3 up makes it), then: br3 verify BUILD, br3 merge.
+    """
+    from br3.dispatch.sessions import chosen
+    from br3.orchestrator.prompts import for_build
+
+    session = current(repository(), plan_file)
+    wanted = chosen(session.plan, [build])[0]
+    text = for_build(session.plan, wanted, worktree=str(session.worktrees[wanted.id]))
+    if copy:
+        _to_clipboard(text)
+        click.echo(f"the prompt of {wanted.id} is on the clipboard; work in {session.worktrees[wanted.id]}")
+    else:
+        click.echo(text, nl=False)
+    return 0
+
+
+def _to_clipboard(text: str) -> None:
+    import shutil
+    import subprocess
+
+    from br3.errors import UsageError
+
+    for command in (["pbcopy"], ["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-ib"]):
+        if shutil.which(command[0]):
+            # wl-copy and xclip stay behind to serve the clipboard: they must not hold our output open.
+            quiet = subprocess.DEVNULL
+            subprocess.run(command, input=text.encode(), check=True, stdout=quiet, stderr=quiet)
+            return
+    raise UsageError(
+        "no program for the clipboard was found", hint="install wl-clipboard or xclip, or leave --copy out"
+    )

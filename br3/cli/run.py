@@ -1,0 +1,157 @@
+"""``br3 run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from br3.cli.context import (
+    json_option,
+    load_plan,
+    plan_option,
+    repository,
+    require_identity,
+    require_trust,
+    trust_option,
+)
+
+if TYPE_CHECKING:
+    from br3.dispatch.dispatching import Outcome
+    from br3.dispatch.sessions import Session
+    from br3.dispatch.standing import Standing
+    from br3.plan.model import Build, Plan
+    from br3.repo.worktrees import Repository
+
+
+@click.command()
+@click.argument("builds", nargs=-1)
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), help="Builds at once.  [default: the plan's jobs]")
+@click.option("--agent", help="Use this agent for every task.")
+@click.option("--model", help="Use this model for every task.")
+@click.option("--retries", type=click.IntRange(0, 20), help="Further attempts for a task, and repairs for a build.")
+@click.option("--timeout", help="Longest time of one attempt, such as 90m.")
+@click.option("--budget", "budget_usd", type=float, metavar="USD", help="Most that the whole run may cost.")
+@plan_option
+@trust_option
+@json_option
+def run(
+    builds: tuple[str, ...],
+    jobs: int | None,
+    agent: str | None,
+    model: str | None,
+    retries: int | None,
+    timeout: str | None,
+    budget_usd: float | None,
+    plan_file: Path | None,
+    trusted: bool,
+    as_json: bool,
+) -> int:
+    """Run the builds in parallel, each under its orchestrator.
+
+    Makes what is missing of worktrees and environments, runs the tasks of each build with its agent, verifies,
+    repairs. Called again, it goes on where it was: completed tasks are not repeated, living orchestrators are
+    attached to. Ctrl-C stops everything that was started and keeps all work.
+    """
+    from br3.cli.progress import progress
+    from br3.dispatch.dispatching import Dispatcher, missing_agents
+    from br3.dispatch.sessions import begin, chosen
+
+    repo = repository()
+    require_identity(repo)
+    plan = load_plan(
+        repo,
+        plan_file,
+        jobs=jobs,
+        agent=agent,
+        model=model,
+        retries=retries,
+        timeout=timeout,
+        budget_usd=budget_usd,
+    )
+    wanted = chosen(plan, builds)
+    done = _nothing_to_do(repo, plan, wanted)
+    if done is not None:
+        return _say_done(done, wanted, as_json)
+    missing_agents(plan, wanted)
+    require_trust(repo.common_dir, plan, trusted)
+    session = begin(repo, plan)
+    for line in session.news:
+        click.echo(line, err=True)
+    if not as_json:
+        click.echo(f"run {session.run}: {len(wanted)} builds, {plan.jobs} at once", err=True)
+    with progress([build.id for build in wanted]) as shown:
+        outcome = Dispatcher(session, wanted, shown, jobs=plan.jobs).run()
+    session.refresh()
+    _report(session, wanted, outcome, as_json)
+    return outcome.exit_code
+
+
+def _nothing_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> Session | None:
+    """The newest run, when it is of this very plan and all that is asked for is verified or landed as it stands."""
+    from br3.dispatch.sessions import find
+    from br3.dispatch.standing import standings
+    from br3.plan.frozen import digest
+
+    session = find(repo)
+    if session is None or session.digest != digest(plan) or session.view.state != "completed":
+        return None
+    done = all(s.landed or s.verified for s in standings(session, wanted))
+    return session if done else None
+
+
+def _say_done(session: Session, wanted: list[Build], as_json: bool) -> int:
+    from br3.cli.output import emit_json
+    from br3.cli.status import summary
+    from br3.dispatch.standing import standings
+
+    found = standings(session, wanted)
+    if as_json:
+        emit_json(summary(session, found))
+    elif all(s.landed for s in found):
+        click.echo(f"all {len(found)} builds have landed on {session.plan.base}; change the plan for more")
+    else:
+        click.echo(f"all {len(found)} builds are verified; next: br3 finish (or br3 merge)")
+    return 0
+
+
+def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bool) -> None:
+    from br3.cli.output import emit_json
+    from br3.cli.status import builds_table, summary
+    from br3.dispatch.standing import standings
+    from br3.workspace.children import tail
+
+    found = standings(session, wanted)
+    if as_json:
+        emit_json(summary(session, found))
+        return
+    click.echo(builds_table(found))
+    for standing in found:
+        view = standing.view
+        if view.state not in ("failed", "skipped") or not view.reason:
+            continue
+        click.echo(f"\n{click.style(standing.id, fg='red', bold=True)} {view.state}: {view.reason}", err=True)
+        log = Path(view.log) if view.log else None
+        if log is not None and log.is_file() and view.cause != "setup":
+            for line in session.journal.redact(tail(log)).split("\n"):
+                click.echo(f"    {line}", err=True)
+            click.echo(f"log: {log}", err=True)
+    click.echo("")
+    _say_next(outcome, found)
+
+
+def _say_next(outcome: Outcome, found: list[Standing]) -> None:
+    if outcome.state == "completed":
+        click.echo(f"all {len(found)} builds are verified; next: br3 finish (or br3 merge)")
+    elif outcome.state == "cancelled":
+        click.echo("stopped; worktrees and commits are as they were left; br3 run goes on from here", err=True)
+    elif outcome.state == "paused":
+        click.echo(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
+    else:
+        good = sum(view.state == "verified" for view in outcome.builds.values())
+        click.echo(
+            f"{good} of {len(outcome.builds)} builds are verified; br3 logs BUILD shows the others, "
+            "br3 run tries them again, br3 merge lands the verified ones",
+            err=True,
+        )

@@ -1,0 +1,186 @@
+"""``br3 status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from br3.cli.context import json_option, repository
+
+if TYPE_CHECKING:
+    from br3.dispatch.sessions import Session
+    from br3.dispatch.standing import Standing
+
+
+@click.command()
+@click.argument("build", required=False)
+@click.option("--run", "run_id", help="Another run than the newest; the beginning of its id is enough.")
+@json_option
+def status(build: str | None, run_id: str | None, as_json: bool) -> int:
+    """Show what every build is doing and what it has cost.
+
+    States are replayed from the journal; verified and landed are what git says at this moment. With BUILD: its tasks,
+    attempts, commits, and what its agent reported.
+    """
+    from br3.cli.output import emit_json
+    from br3.dispatch.sessions import chosen, find
+    from br3.dispatch.standing import standings
+    from br3.errors import UsageError
+
+    session = find(repository(), run_id)
+    if session is None:
+        if as_json:
+            emit_json({"run": None, "state": None, "builds": []})
+            return 0
+        raise UsageError("nothing has been run in this repository yet", hint="br3 run, or br3 init for a first plan")
+    found = standings(session, chosen(session.plan, [build] if build else []))
+    if as_json:
+        emit_json(summary(session, found))
+        return 0
+    if build:
+        _detail(session, found[0])
+        return 0
+    click.echo(_headline(session))
+    click.echo(builds_table(found))
+    for line in _remarks(session, found):
+        click.echo(line)
+    return 0
+
+
+def summary(session: Session, found: list[Standing]) -> dict[str, Any]:
+    """The shape of ``status --json`` and ``run --json``."""
+    return {
+        "run": session.run,
+        "state": session.view.state,
+        "plan": session.plan.name,
+        "base": session.plan.base,
+        "builds": [standing.as_json() for standing in found],
+        "problems": session.view.problems,
+    }
+
+
+def builds_table(found: list[Standing]) -> str:
+    """A row per build."""
+    from br3.cli.output import table
+
+    rows = []
+    for standing in found:
+        rows.append(
+            [
+                standing.id,
+                _state(standing),
+                _tasks(standing),
+                _tests(standing),
+                "–" if standing.tokens is None else f"{standing.tokens:,}",
+                "–" if standing.cost_usd is None else f"{standing.cost_usd:.2f} USD",
+                _time(standing),
+                standing.build.branch,
+            ]
+        )
+    heads = ["build", "state", "tasks", "tests", "tokens", "cost", "time", "branch"]
+    return table(heads, rows, right=[4, 5, 6])
+
+
+def _headline(session: Session) -> str:
+    from br3.telemetry import is_held
+
+    view = session.view
+    state = view.state
+    if state == "running" and not is_held(session.common_dir, "run", session.run):
+        state = "running, without a dispatcher (br3 run attaches)"
+    what = click.style(session.plan.name, bold=True)
+    return f"{what}  run {session.run}  {state}  base {session.plan.base}"
+
+
+def _state(standing: Standing) -> str:
+    from br3.cli.progress import STATE_COLOURS
+
+    state = standing.view.state
+    if standing.landed:
+        state = "landed"
+    elif standing.interrupted:
+        state = "interrupted"
+    elif state == "verified" and not standing.verified:
+        state = "changed"
+    elif standing.verified:
+        state = "verified"
+    return click.style(state, fg=STATE_COLOURS.get(state, "yellow"))
+
+
+def _tasks(standing: Standing) -> str:
+    tasks = standing.view.tasks
+    done = sum(t.state == "completed" for t in tasks.values())
+    at = next((t for t in tasks.values() if t.state == "running"), None)
+    total = max(len(standing.build.tasks), len(tasks))
+    text = f"{done}/{total}"
+    if at is not None and not standing.landed:
+        text += f" {at.id}"
+        if len(at.attempts) > 1:
+            text += f" (attempt {len(at.attempts)})"
+    return text
+
+
+def _tests(standing: Standing) -> str:
+    tests = standing.tests
+    if not tests:
+        return "–"
+    return f"{tests['passed']} passed" + (f", {tests['failed']} failed" if tests["failed"] else "")
+
+
+def _time(standing: Standing) -> str:
+    from br3.cli.progress import duration, since
+
+    view = standing.view
+    if not view.began:
+        return "–"
+    return duration(since(view.began, view.since if view.ended else None))
+
+
+def _remarks(session: Session, found: list[Standing]) -> list[str]:
+    lines = []
+    for s in found:
+        if s.view.reason and s.view.state in ("failed", "skipped", "cancelled") and not s.landed:
+            lines.append(f"{s.id}: {s.view.reason.splitlines()[0]}")
+        if s.dirty and not s.alive:
+            lines.append(f"{s.id}: uncommitted in its worktree: {', '.join(s.dirty[:4])}")
+        if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and not s.dirty:
+            lines.append(f"{s.id}: its branch has changed since it was verified (br3 verify {s.id})")
+        if s.interrupted:
+            lines.append(f"{s.id}: its orchestrator is gone; br3 run goes on from its last completed task")
+        if s.build.manual and not s.landed and not s.verified:
+            lines.append(f"{s.id}: yours to do (br3 prompt {s.id}, then br3 verify {s.id})")
+    lines += [f"journal: {problem}" for problem in session.view.problems]
+    return ["", *lines] if lines else []
+
+
+def _detail(session: Session, standing: Standing) -> None:
+    from br3.repo.objects import commits_between
+
+    view = standing.view
+    click.echo(f"{click.style(standing.id, bold=True)}  {standing.build.title}  {_state(standing)}")
+    click.echo(f"branch    {standing.build.branch}" + ("" if standing.branch_exists else " (removed)"))
+    click.echo(f"worktree  {standing.worktree}" + ("" if standing.present else " (removed)"))
+    if view.reason:
+        click.echo(f"reason    {view.reason}")
+    if view.log:
+        click.echo(f"log       {view.log}")
+    click.echo(f"tests     {_tests(standing)}")
+    report = None
+    for task in view.tasks.values():
+        click.echo(f"\n{task.id} {task.title}: {task.state}")
+        for attempt in task.attempts.values():
+            facts = attempt.finished
+            how = attempt.state if not facts.get("cause") else f"failed ({facts['cause']}): {facts.get('why')}"
+            cost = "" if attempt.cost_usd is None else f", {attempt.cost_usd:.4f} USD"
+            click.echo(f"    attempt {attempt.number} with {attempt.started.get('agent')}: {how}{cost}")
+            report = facts.get("report") or report
+    if standing.start and standing.commit and standing.has_work:
+        click.echo("\ncommits")
+        for commit in commits_between(session.common_dir, standing.start, standing.commit):
+            size = f"{commit.files} files, +{commit.insertions} −{commit.deletions}"
+            click.echo(f"    {commit.id[:9]}  {commit.subject}  ({size})")
+    if report:
+        click.echo("\nwhat its agent reported")
+        for line in str(report).split("\n"):
+            click.echo(f"    {line}")

@@ -1,0 +1,5 @@
+"""A small ledger."""
+
+from tally.ledger import Entry, Ledger
+
+__all__ = ["Entry", "Ledger"]

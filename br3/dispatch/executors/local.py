@@ -1,0 +1,78 @@
+"""Orchestrators as processes of this machine, each in a session of its own, so that they outlive the dispatcher."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from br3.orchestrator.building import BUSY
+from br3.repo.runner import scrubbed
+from br3.telemetry import is_held
+from br3.telemetry.locks import holder
+
+
+class Handle:
+    """An orchestrator at work. ``child`` is None for one that an earlier dispatcher started."""
+
+    def __init__(self, common_dir: Path, build: str, child: subprocess.Popen[bytes] | None) -> None:
+        self.build = build
+        self._common_dir = common_dir
+        self._child = child
+
+    def alive(self) -> bool:
+        """Whether it still works."""
+        if self._child is not None and self._child.poll() is None:
+            return True
+        # One that found the lock taken has made room for whoever holds it.
+        busy = self._child is None or self._child.returncode == BUSY
+        return busy and is_held(self._common_dir, "build", self.build)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask it to stop (TERM), or make it (KILL)."""
+        pid = self._child.pid if self._child is not None else holder(self._common_dir, "build", self.build)
+        if pid is not None and self.alive():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+
+class LocalExecutor:
+    """Starts ``python -m br3.orchestrator`` with this interpreter."""
+
+    def __init__(self, common_dir: Path, run: str, variables: Mapping[str, str]) -> None:
+        self._common_dir = common_dir
+        self._run = run
+        self._variables = variables
+
+    def start(self, build: str, worktree: Path) -> Handle:
+        """Start the build's orchestrator in its worktree."""
+        log = self._common_dir / "br3" / "runs" / self._run / build / "orchestrator.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as sink:
+            child = subprocess.Popen(
+                # -P: the worktree may hold a package called br3, or a json.py; it must not be imported.
+                [sys.executable, "-P", "-m", "br3.orchestrator", str(self._common_dir), self._run, build],
+                cwd=worktree,
+                env={**scrubbed(os.environ), **self._variables, "PYTHONPATH": _path()},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Handle(self._common_dir, build, child)
+
+    def attach(self, build: str) -> Handle:
+        """A handle for an orchestrator that is already at work."""
+        return Handle(self._common_dir, build, None)
+
+
+def _path() -> str:
+    """PYTHONPATH with the directory this very package was imported from in front, so that both are the same br3."""
+    here = str(Path(__file__).resolve().parents[3])
+    others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != here]
+    return os.pathsep.join([here, *others])

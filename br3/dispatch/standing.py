@@ -1,0 +1,181 @@
+"""Where builds stand, by git's word at this moment: what a step once reported counts for nothing here.
+
+Landed: the build's commit is reachable from base, and it is not just what the build started from. Verified: a verdict
+*passed* for the tree at the tip of its branch, these commands and this environment, and nothing uncommitted.
+
+Processes: 3, and one for each worktree that stands.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from br3.dispatch.sessions import Session
+from br3.orchestrator import verdicts
+from br3.orchestrator.verification import file_digest
+from br3.plan.model import Build
+from br3.repo import refs, worktrees
+from br3.repo.refs import CommitId, TreeId
+from br3.telemetry import BuildView, Event, is_held
+from br3.telemetry.replay import spent
+from br3.workspace import preparing
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One build now. ``commit`` is the tip of its branch, or what landed of it when the branch is gone."""
+
+    build: Build
+    view: BuildView
+    worktree: Path
+    present: bool
+    branch_exists: bool
+    start: CommitId | None
+    commit: CommitId | None
+    tree: TreeId | None
+    dirty: tuple[str, ...]
+    verdict: Event | None
+    landed: bool
+    alive: bool
+    cost_usd: Decimal | None
+    tokens: int | None
+    models: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return self.build.id
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything of it to land."""
+        return self.commit is not None and self.commit != self.start
+
+    @property
+    def passed(self) -> bool:
+        """Whether its tip has a verdict *passed*."""
+        return self.verdict is not None and self.verdict.kind == "quality.passed"
+
+    @property
+    def verified(self) -> bool:
+        return self.has_work and self.passed and not self.dirty
+
+    @property
+    def tests(self) -> dict[str, int] | None:
+        """What its last verification counted."""
+        quality = self.verdict.data if self.verdict else self.view.quality
+        return quality.get("tests") if quality else None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether its events say that it is at work, and nobody is."""
+        return self.view.state in ("running", "verifying") and not self.alive and not self.build.manual
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of ``status --json`` (DESIGN §9)."""
+        return {
+            "id": self.id,
+            "state": self.view.state,
+            "alive": self.alive,
+            "branch": self.build.branch,
+            "worktree": str(self.worktree) if self.present else None,
+            "commit": self.commit,
+            "tasks": [
+                {"id": t.id, "title": t.title, "state": t.state, "attempts": len(t.attempts)}
+                for t in self.view.tasks.values()
+            ],
+            "verified": self.verified,
+            "landed": self.landed,
+            "uncommitted": list(self.dirty),
+            "tests": self.tests,
+            "cost_usd": None if self.cost_usd is None else f"{self.cost_usd}",
+            "tokens": self.tokens,
+            "reason": self.view.reason,
+            "log": self.view.log,
+        }
+
+
+def standings(session: Session, builds: list[Build] | None = None) -> list[Standing]:
+    """Where the plan's builds (or some) stand."""
+    wanted = list(session.plan.builds) if builds is None else builds
+    git = session.repository.git
+    tips = refs.branches(git, [build.branch for build in wanted])
+    landed_as = _landed_commits(session)
+    commits: dict[str, CommitId] = {}
+    for build in wanted:
+        tip = tips.get(build.branch)
+        recorded = landed_as.get(build.id) or session.build_view(build.id).commit
+        if tip is not None:
+            commits[build.id] = tip.commit
+        elif recorded:
+            commits[build.id] = CommitId(recorded)
+    inside = refs.contained(git, commits.values(), f"refs/heads/{session.plan.base}")
+    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
+        dirt = dict(zip([b.id for b in wanted], pool.map(lambda b: _dirty(session, b), wanted), strict=True))
+    found = []
+    for build in wanted:
+        view = session.build_view(build.id)
+        worktree = session.worktrees[build.id]
+        tip = tips.get(build.branch)
+        commit = commits.get(build.id)
+        start = _start(session, view, worktree)
+        verdict = None
+        if tip is not None:
+            setups = [*session.plan.setup.run, *build.setup]
+            verdict = verdicts.find(session.events, verdicts.key(tip.tree, build.verify, setups, worktree))
+        took = spent(session.chain, build.id)
+        found.append(
+            Standing(
+                build=build,
+                view=view,
+                worktree=worktree,
+                present=worktree.is_dir(),
+                branch_exists=tip is not None,
+                start=start,
+                commit=commit,
+                tree=tip.tree if tip else None,
+                dirty=tuple(p for p in dirt[build.id] if not _left_by_verification(worktree, p, verdict)),
+                verdict=verdict,
+                landed=commit is not None and commit in inside and commit != start,
+                alive=is_held(session.common_dir, "build", build.id),
+                cost_usd=took.cost_usd,
+                tokens=took.tokens,
+                models=took.models,
+            )
+        )
+    return found
+
+
+def _landed_commits(session: Session) -> dict[str, str]:
+    """Which commit of a build a train moved base to, by the lineage's landing events; ancestry has the last word."""
+    lineage_ids = {run.id for run in session.chain}
+    found: dict[str, str] = {}
+    for event in session.events:
+        if event.kind == "landing.intent" and event.run in lineage_ids:
+            found.update(event.data.get("builds") or {})
+    return found
+
+
+def _start(session: Session, view: BuildView, worktree: Path) -> CommitId | None:
+    noted = preparing.start_of(worktree) or view.start
+    if noted:
+        return CommitId(noted)
+    created = [e.data["start"] for e in session.events if e.kind == "worktree.created" and e.build == view.id]
+    return CommitId(created[-1]) if created else None
+
+
+def _dirty(session: Session, build: Build) -> list[str]:
+    worktree = session.worktrees[build.id]
+    if worktrees.git_dir(worktree) is None:
+        return []
+    return worktrees.uncommitted(worktree, session.excludes if session.excludes.exists() else None)
+
+
+def _left_by_verification(worktree: Path, path: str, verdict: Event | None) -> bool:
+    """Whether an uncommitted path is what the verification itself wrote, byte for byte."""
+    left = (verdict.data.get("left") or {}) if verdict else {}
+    return path in left and file_digest(worktree / path) == left[path]

@@ -1,0 +1,42 @@
+"""What can go wrong, said once: a message, a hint (the next command to type) and an exit code.
+
+Exit codes: 0 done · 1 the work failed · 2 wrong usage or plan · 3 refused to keep something safe ·
+4 over budget · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+
+class Br3Error(Exception):
+    """The work failed. ``hint`` is the next thing to do, in one line, or None."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(Br3Error):
+    """The command, the plan or the place it was called from is wrong."""
+
+    exit_code = 2
+
+
+class Refused(Br3Error):
+    """Going on could lose or expose something; nothing was changed."""
+
+    exit_code = 3
+
+
+class OverBudget(Br3Error):
+    """A budget of the plan is spent."""
+
+    exit_code = 4
+
+
+class Interrupted(Br3Error):
+    """The user or the system asked to stop; the same command goes on from here."""
+
+    exit_code = 130

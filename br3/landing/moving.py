@@ -1,0 +1,141 @@
+"""Moving base: the ref by compare-and-swap, then what is checked out of it, by git's two-tree read.
+
+    trial (read-tree -n) → landing.intent → update-ref → landing.moved → read-tree → landing.completed
+
+Whatever is cut off is finished by ``recover``: when the ref has not moved, nothing has happened; when it has, the
+checkout is brought along. Git's two-tree read carries unrelated changes and refuses overlapping ones before it writes
+anything.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from br3.errors import Br3Error, Refused
+from br3.repo import refs, worktrees
+from br3.repo.refs import CommitId
+from br3.repo.runner import Git, GitError
+from br3.telemetry import Event, Journal
+
+
+class BaseMoved(Exception):
+    """Somebody else moved base meanwhile: the train has to be made again."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A step of base: from the commit ``old`` to ``new``, which contains ``builds`` (id → commit)."""
+
+    base: str
+    old: CommitId
+    new: CommitId
+    builds: Mapping[str, CommitId]
+
+
+def checkouts_of(git: Git, base: str) -> list[Path]:
+    """The worktrees in which base is checked out; Refused when an operation is in progress in one."""
+    found = [w.path for w in worktrees.list_worktrees(git) if w.branch == base and not w.bare and w.path.is_dir()]
+    for path in found:
+        operation = worktrees.operation_in_progress(path)
+        if operation:
+            raise Refused(
+                f"a {operation} is in progress in {path}, where {base} is checked out",
+                hint=f"finish it, or: git -C '{path}' {operation} --abort",
+            )
+    return found
+
+
+def try_checkouts(paths: Sequence[Path], old: CommitId, new: CommitId) -> None:
+    """Refused, with the files, when a checkout cannot follow from ``old`` to ``new`` without losing something."""
+    for path in paths:
+        git = Git(path)
+        git("update-index", "-q", "--refresh", ok=(0, 1))
+        done = git("read-tree", "-n", "-m", "-u", old, new, ok=(0, 1, 128))
+        if done.code != 0:
+            changed = set(_changed(git, old, new))
+            mine = [p for p in worktrees.uncommitted(path) if p in changed or _below(p, changed)]
+            files = ", ".join(mine[:8]) or os.fsdecode(done.err).strip().splitlines()[0]
+            raise Refused(
+                f"uncommitted changes in {path} overlap with what would land: {files}",
+                hint="commit or stash them there, then the same command again; nothing was moved",
+            )
+
+
+def move(git: Git, step: Move, checkouts: Sequence[Path], journal: Journal, *, run: str, gen: int) -> None:
+    """Land ``step``. Raises BaseMoved when base is no longer ``step.old``, Refused when a checkout is in the way."""
+    try_checkouts(checkouts, step.old, step.new)
+    facts: dict[str, Any] = {"base": step.base, "old": step.old, "new": step.new, "builds": dict(step.builds)}
+    journal.append("landing.intent", run=run, gen=gen, checkout=[str(p) for p in checkouts], **facts)
+    reason = f"br3 merge: {', '.join(step.builds)}"
+    if not refs.move(git, f"refs/heads/{step.base}", step.new, step.old, reason):
+        journal.append("landing.abandoned", "warning", run=run, gen=gen, reason="base moved meanwhile", **facts)
+        raise BaseMoved
+    journal.append("landing.moved", run=run, gen=gen, **facts)
+    for path in checkouts:
+        _follow(path, step.old, step.new)
+    journal.append("landing.completed", run=run, gen=gen, base=step.base, new=step.new)
+
+
+def recover(git: Git, base: str, events: Sequence[Event], journal: Journal, *, gen: int) -> list[str]:
+    """Finish a landing on ``base`` that was cut off; returns the builds that it landed. The base's lock is held."""
+    intents = [e for e in events if e.kind == "landing.intent" and e.data.get("base") == base]
+    last = max(intents, key=lambda e: e.order, default=None)
+    ended = {e.data.get("new") for e in events if e.kind in ("landing.completed", "landing.abandoned")}
+    if last is not None and last.data["new"] in ended:
+        last = None
+    if last is None:
+        return []
+    old, new = CommitId(last.data["old"]), CommitId(last.data["new"])
+    now = refs.resolve(git, f"refs/heads/{base}")
+    if now != new:
+        # Either it never moved, or somebody has gone on from it: the checkout is theirs.
+        landed = now is not None and refs.is_ancestor(git, new, now)
+        kind = "landing.completed" if landed else "landing.abandoned"
+        reason = "found landed" if landed else "interrupted before base moved"
+        journal.append(kind, run=last.run, gen=gen, base=base, new=new, reason=reason)
+        return list(last.data["builds"]) if landed else []
+    for path in checkouts_of(git, base):
+        _add_what_arrived(path, old, new)
+        _follow(path, old, new)
+    journal.append("landing.completed", run=last.run, gen=gen, base=base, new=new, reason="finished after a crash")
+    return list(last.data["builds"])
+
+
+def _follow(path: Path, old: CommitId, new: CommitId) -> None:
+    git = Git(path)
+    git("update-index", "-q", "--refresh", ok=(0, 1))
+    try:
+        git("read-tree", "-m", "-u", old, new)
+    except GitError as error:
+        raise Br3Error(
+            f"base has landed, but its checkout {path} could not follow: {error.stderr.strip()}",
+            hint=f"save what is yours there, then: git -C '{path}' read-tree -m -u {old} {new}",
+        ) from error
+
+
+def _add_what_arrived(path: Path, old: CommitId, new: CommitId) -> None:
+    """Put into the index what a cut-off read has already written: files that equal ``new``."""
+    git = Git(path)
+    changed = _changed(git, old, new)
+    with tempfile.TemporaryDirectory(prefix="br3-index-") as scratch:
+        env = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        git("read-tree", new, env=env)
+        git("update-index", "-q", "--refresh", env=env, ok=(0, 1))
+        differing = set(git("diff-files", "-z", "--name-only", env=env).fields)
+    arrived = [p for p in changed if p not in differing and os.path.lexists(path / p)]
+    if arrived:
+        git("update-index", "--add", "-z", "--stdin", input=b"\0".join(map(os.fsencode, arrived)) + b"\0")
+
+
+def _changed(git: Git, old: CommitId, new: CommitId) -> list[str]:
+    return git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).fields
+
+
+def _below(path: str, changed: set[str]) -> bool:
+    """Whether an untracked file stands where a directory would, or the other way round."""
+    return any(c.startswith(f"{path}/") or path.startswith(f"{c}/") for c in changed)

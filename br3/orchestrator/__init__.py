@@ -1,0 +1,13 @@
+"""One build: its tasks in order, each attempt proven by git, its verification, its repairs.
+
+Promises: an attempt is finished once — its end is fsynced before anything is committed, and committing again makes
+the same commit; an agent that still works when its orchestrator died is adopted, not paid for twice; "done" with
+nothing changed, or on another branch, is a failure; a build is verified only by commands that passed on exactly the
+tree at the tip of its branch, with nothing uncommitted.
+
+    python -m br3.orchestrator COMMON_DIR RUN BUILD
+
+Modules: ``building`` takes a build through its tasks · ``attempting`` makes one attempt · ``prompts`` says what an
+agent is asked · ``verification`` runs commands and judges what they showed · ``counts`` reads tests and coverage ·
+``verdicts`` remembers which tree passed what.
+"""

@@ -1,0 +1,336 @@
+"""A build from its first task to its verdict. Every step looks first whether it has been done already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import threading
+from pathlib import Path
+
+from br3.errors import Br3Error, Interrupted
+from br3.orchestrator import prompts, verdicts
+from br3.orchestrator.attempting import NOT_COUNTED, Result, attempt, commit, go_on
+from br3.orchestrator.verification import Verdict, verify
+from br3.orchestrator.working import Work
+from br3.plan.frozen import thaw
+from br3.plan.model import REPAIR, Build, Task
+from br3.repo import refs, snapshots, worktrees
+from br3.telemetry import BuildView, Journal, Lock, LockHeld, read_events, replay
+from br3.telemetry.replay import BUILD_ENDED, RunView, TaskView, lineage
+from br3.workspace import children, preparing
+
+VERIFIED, FAILED, OVER_BUDGET, BUSY, CANCELLED = 0, 1, 4, 75, 130
+"""Exit codes of an orchestrator; 75 (EX_TEMPFAIL): another one holds the build."""
+
+
+class BuildFailed(Exception):
+    """The build ends here. ``cause`` is one word, ``reason`` a sentence, ``log`` where to look."""
+
+    def __init__(self, cause: str, reason: str, log: Path | None = None) -> None:
+        super().__init__(reason)
+        self.cause, self.reason, self.log = cause, reason, log
+
+
+def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
+    """Take the build through what is left of it; returns the exit code."""
+    cancel = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: cancel.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may go, the work stays
+    lock = Lock(common_dir, "build", build_id)
+    try:
+        lock.acquire()
+    except LockHeld:
+        return BUSY
+    with lock:
+        work = open_work(common_dir, run, build_id, gen=lock.gen)
+        work.cancel = cancel
+        if work.view.ended:
+            return VERIFIED if work.view.state == "verified" else FAILED
+        try:
+            _build(work)
+        except BuildFailed as failure:
+            log = str(failure.log) if failure.log else None
+            work.say("build.failed", "error", cause=failure.cause, reason=failure.reason, log=log)
+            return OVER_BUDGET if failure.cause == "budget" else FAILED
+        except Interrupted:
+            work.say("build.cancelled", "warning", reason="stopped by the user")
+            return CANCELLED
+        except Exception as error:
+            # Whatever it was, the build must not look as if it were still running.
+            reason = work.journal.redact(f"{type(error).__name__}: {error}")
+            work.say("build.failed", "critical", cause="internal", reason=reason)
+            if isinstance(error, Br3Error):
+                return FAILED
+            raise
+        return VERIFIED
+
+
+def open_work(common_dir: Path, run: str, build_id: str, *, gen: int) -> Work:
+    """Everything needed to work on a build, read from the frozen plan and the journal; its lock must be held."""
+    runs = replay(read_events(common_dir))
+    plan = thaw(common_dir / "br3" / "runs" / run).plan
+    build = plan.build(build_id)
+    facts = thaw(common_dir / "br3" / "runs" / run).facts
+    mine = runs.get(run) or RunView(run)
+    return Work(
+        common_dir=common_dir,
+        run=run,
+        plan=plan,
+        build=build,
+        journal=Journal(common_dir, gen=gen),
+        gen=gen,
+        worktree=Path(facts["worktrees"][build_id]),
+        view=mine.builds.get(build_id) or BuildView(build_id),
+        chain=lineage(runs, run),
+    )
+
+
+def task_digest(build: Build, task: Task) -> str:
+    """What a task was asked to do; work is carried over to a later run only for an equal task."""
+    asked = [build.id, build.prompt, task.id, task.title, task.prompt, task.agent, task.command]
+    return hashlib.sha256(json.dumps([*asked, list(task.deliverables)]).encode()).hexdigest()[:24]
+
+
+def _build(work: Work) -> None:
+    _begin(work)
+    _carry_over(work)
+    for task in work.build.tasks:
+        if work.view.tasks.get(task.id, TaskView(task.id)).state != "completed":
+            _do_task(work, task)
+    _verify_and_repair(work)
+
+
+def _begin(work: Work) -> None:
+    start = preparing.start_of(work.worktree)
+    if start is None:
+        raise BuildFailed("worktree", f"the worktree {work.worktree} is not there or was not made by br3")
+    if work.view.state in ("pending", "preparing"):
+        work.say("build.started", start=start, branch=work.build.branch, worktree=str(work.worktree))
+    else:
+        work.say("build.resumed")
+    manual = [task.id for task in work.build.tasks if task.agent == "manual"]
+    if manual:
+        raise BuildFailed("manual", f"task {manual[0]} is manual: a build is manual as a whole or not at all")
+
+
+def _carry_over(work: Work) -> None:
+    """Take over what earlier runs completed on this very branch, as long as the tasks are the same, in order."""
+    if work.view.tasks:
+        return
+    for earlier in work.chain[1:]:
+        before = earlier.builds.get(work.build.id)
+        if before is None or not before.tasks:
+            continue
+        for task in work.build.tasks:
+            done = before.tasks.get(task.id)
+            if (
+                done is None
+                or done.state != "completed"
+                or done.commit is None
+                or done.digest != task_digest(work.build, task)
+                or not refs.is_ancestor(work.git, done.commit, "HEAD")
+            ):
+                return
+            work.say(
+                "task.carried",
+                task=task.id,
+                title=task.title,
+                commit=done.commit,
+                digest=done.digest,
+                from_run=earlier.id,
+            )
+        return
+
+
+def _do_task(work: Work, task: Task) -> None:
+    """Attempts until one succeeds and is committed. Raises BuildFailed when the retries are used up."""
+    view = work.view.tasks.get(task.id)
+    if view is None or view.state == "pending":
+        work.say("task.started", task=task.id, title=task.title, digest=task_digest(work.build, task))
+    result = _unfinished(work, task)
+    trouble = None
+    while result is None or not result.ok:
+        if result is not None:
+            _stop_if_final(work, task, result)
+            trouble = result.why
+        counted = _counted(work, task)
+        if counted > work.build.retries:
+            assert result is not None or trouble is not None or counted
+            last = _last_cause(work, task)
+            work.say("task.failed", "error", task=task.id, cause=last[0], reason=last[1])
+            raise BuildFailed(last[0], f"task {task.id}: {last[1]}", _log_of_last(work, task))
+        done = [
+            t.id for t in work.build.tasks if t.id in work.view.tasks and work.view.tasks[t.id].state == "completed"
+        ]
+        text = prompts.for_task(
+            work.plan,
+            work.build,
+            task,
+            worktree=str(work.worktree),
+            done=done,
+            trouble=_with_output(work, task, trouble),
+        )
+        result = attempt(work, task, text)
+    work.say("task.completed", task=task.id, commit=commit(work, task, result.number))
+
+
+def _unfinished(work: Work, task: Task) -> Result | None:
+    """What an earlier orchestrator left of its last attempt: a result to commit, an agent to adopt, or nothing."""
+    attempts = work.view.tasks[task.id].attempts
+    if not attempts:
+        children.end_marked(work.mark)
+        return None
+    last = attempts[max(attempts)]
+    if last.state == "running":
+        return go_on(work, task, last)
+    children.end_marked(work.mark)
+    if last.state == "succeeded":
+        return Result(True, None, "", last.number)
+    return None
+
+
+def _stop_if_final(work: Work, task: Task, result: Result) -> None:
+    """Some failures are not mended by another try."""
+    if result.cause == "cancelled":
+        raise Interrupted("stopped by the user")
+    if result.cause in ("auth", "credit"):
+        work.say("task.failed", "error", task=task.id, cause=result.cause, reason=result.why)
+        raise BuildFailed(result.cause, f"task {task.id}: {result.why}", _log_of_last(work, task))
+    if result.cause == "budget":
+        if result.number:
+            commit(work, task, result.number)  # paid work is kept on its branch
+        work.say("task.failed", "error", task=task.id, cause="budget", reason=result.why)
+        raise BuildFailed("budget", f"task {task.id}: {result.why}")
+
+
+def _verify_and_repair(work: Work) -> None:
+    repair = _repair_task(work)
+    if REPAIR in work.view.tasks and work.view.tasks[REPAIR].state == "running":
+        result = _unfinished(work, repair)
+        if result is not None and result.ok:
+            commit(work, repair, result.number)
+        elif result is not None:
+            _stop_if_final(work, repair, result)
+    while True:
+        verdict, log = _verify(work)
+        if verdict is None or verdict.passed:
+            if REPAIR in work.view.tasks:
+                work.say("task.completed", task=REPAIR, commit=refs.resolve(work.git, "HEAD"))
+            tip = snapshots.snapshot(work.worktree, work.excludes)
+            work.say("build.verified", commit=tip.head, tree=tip.head_tree)
+            return
+        _repair(work, repair, verdict, log)
+
+
+def _verify(work: Work) -> tuple[Verdict | None, Path | None]:
+    """Verify the tip of the branch; (None, None) when it has passed already. Records the verdict."""
+    tip = snapshots.snapshot(work.worktree, work.excludes)
+    work.say("build.verifying", commit=tip.head)
+    if tip.branch != work.build.branch:
+        raise BuildFailed("wrong_branch", f"the worktree is on {tip.branch or 'a detached HEAD'}")
+    if tip.dirty:
+        paths = worktrees.uncommitted(work.worktree, work.excludes)
+        raise BuildFailed("uncommitted", f"uncommitted changes in {work.worktree}: {', '.join(paths[:5])}")
+    key = work.verdict_key(tip.head_tree)
+    known = verdicts.find(read_events(work.common_dir), key)
+    if known is not None and known.kind == "quality.passed":
+        return None, None
+    verdict, directory = run_verification(work, tip.head, key)
+    failing = verdict.failing
+    return verdict, failing.log if failing else directory
+
+
+def run_verification(work: Work, head: refs.CommitId, key: verdicts.Key) -> tuple[Verdict, Path]:
+    """Run the build's verification on the commit ``head``, whose tree is checked out, and record the verdict."""
+    number = 1
+    while (work.build_dir / f"verify-{number}" / "done").exists():
+        number += 1
+    directory = work.build_dir / f"verify-{number}"
+    verdict = verify(
+        work.build.verify,
+        worktree=work.worktree,
+        environment=work.environment,
+        directory=directory,
+        timeout_s=work.build.timeout_s,
+        excludes=work.excludes,
+        cancel=work.cancel,
+    )
+    work.say(
+        "quality.passed" if verdict.passed else "quality.failed",
+        "info" if verdict.passed else "error",
+        tree=key.tree,
+        commit=head,
+        commands=key.commands,
+        environment=key.environment,
+        **verdict.as_data(),
+    )
+    (directory / "done").touch()
+    return verdict, directory
+
+
+def _repair(work: Work, repair: Task, verdict: Verdict, log: Path | None) -> None:
+    """Attempts that mend the verification, until one changed something; BuildFailed when the retries are used up."""
+    reason = verdict.reason or "the verification failed"
+    shown = children.tail(verdict.results[-1].log, 200) if verdict.results else ""
+    trouble = work.journal.redact(f"{reason}\n\n{shown}")
+    if REPAIR not in work.view.tasks and work.build.retries > 0:
+        work.say("task.started", task=REPAIR, title=repair.title)
+    while True:
+        used = _counted(work, repair) if REPAIR in work.view.tasks else 0
+        if used >= work.build.retries:
+            if used:
+                work.say("task.failed", "error", task=REPAIR, cause="verification", reason=reason)
+            raise BuildFailed("verification", reason, log)
+        if work.view.state == "verifying":
+            work.say("build.repairing", "warning", reason=reason)
+        text = prompts.for_repair(work.plan, work.build, worktree=str(work.worktree), trouble=trouble)
+        result = attempt(work, repair, text)
+        if result.ok:
+            commit(work, repair, result.number)
+            return
+        _stop_if_final(work, repair, result)
+        trouble += f"\n\nThe last attempt to repair this: {result.why}"
+
+
+def _repair_task(work: Work) -> Task:
+    last = work.build.tasks[-1]
+    return Task(
+        id=REPAIR,
+        title="repair what the verification found",
+        prompt="",
+        agent=last.agent,
+        command=last.command,
+        model=last.model,
+    )
+
+
+def _counted(work: Work, task: Task) -> int:
+    attempts = work.view.tasks[task.id].attempts.values()
+    return sum(1 for a in attempts if a.finished and a.finished.get("cause") not in NOT_COUNTED)
+
+
+def _last_cause(work: Work, task: Task) -> tuple[str, str]:
+    attempts = work.view.tasks[task.id].attempts
+    facts = attempts[max(attempts)].finished
+    return str(facts.get("cause") or "crash"), str(facts.get("why") or "the agent failed")
+
+
+def _log_of_last(work: Work, task: Task) -> Path | None:
+    attempts = work.view.tasks[task.id].attempts
+    return Path(attempts[max(attempts)].started["directory"]) / "stdout.log" if attempts else None
+
+
+def _with_output(work: Work, task: Task, trouble: str | None) -> str | None:
+    """The trouble of the last attempt with the end of what it printed."""
+    attempts = work.view.tasks[task.id].attempts
+    if not attempts or (trouble is None and not attempts[max(attempts)].finished.get("cause")):
+        return None
+    last = attempts[max(attempts)]
+    directory = Path(last.started["directory"])
+    shown = "\n".join(filter(None, (children.tail(directory / name, 60) for name in ("stdout.log", "stderr.log"))))
+    return work.journal.redact(f"{trouble or last.finished.get('why') or ''}\n\n{shown}")
+
+
+__all__ = ["BUILD_ENDED", "open_work", "orchestrate", "run_verification", "task_digest"]

@@ -1,0 +1,204 @@
+"""Verification: commands that must exit 0, and what they must show. A count that cannot be read is a failure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from br3.errors import Interrupted
+from br3.orchestrator.counts import Tests, read_counts, read_coverage
+from br3.plan.model import Verify
+from br3.repo import worktrees
+from br3.workspace import children
+
+# What a verification may leave untracked in a worktree without making it dirty; more is a sign of something else.
+_MOST_LEFT = 200
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """One verification command: how it ended and what it showed."""
+
+    run: str
+    exit_code: int
+    duration_s: float
+    log: Path
+    cause: str | None
+    tests: Tests | None
+    coverage: float | None
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0 and self.cause is None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a verification came to. ``reason`` is why it failed; ``left`` are new untracked files with their digests."""
+
+    passed: bool
+    results: tuple[CommandResult, ...]
+    tests: Tests | None
+    coverage: float | None
+    reason: str | None = None
+    left: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def failing(self) -> CommandResult | None:
+        """The command that failed, if one did."""
+        return next((r for r in self.results if not r.ok), None)
+
+    def as_data(self) -> dict[str, Any]:
+        """The fields of a quality event."""
+        return {
+            "tests": tests_json(self.tests),
+            "coverage": self.coverage,
+            "results": [
+                {"run": r.run, "exit_code": r.exit_code, "duration_s": round(r.duration_s, 3), "log": str(r.log)}
+                for r in self.results
+            ],
+            "left": dict(self.left),
+        } | ({"reason": self.reason} if self.reason else {})
+
+
+def tests_json(tests: Tests | None) -> dict[str, int] | None:
+    """Counts as every ``--json`` shape has them."""
+    if tests is None:
+        return None
+    return {"passed": tests.passed, "failed": tests.failed, "skipped": tests.skipped}
+
+
+def verify(
+    wanted: Verify,
+    *,
+    worktree: Path,
+    environment: Callable[[], dict[str, str]],
+    directory: Path,
+    timeout_s: float,
+    excludes: Path | None,
+    cancel: threading.Event | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Verdict:
+    """Run the commands in turn, up to the first that fails, and judge them.
+
+    Logs, reports and artifacts go to ``directory``. Raises Interrupted when ``cancel`` is set meanwhile.
+    """
+    shutil.rmtree(directory, ignore_errors=True)  # of an earlier try that was interrupted here
+    directory.mkdir(parents=True)
+    before = set(worktrees.uncommitted(worktree, excludes))
+    results: list[CommandResult] = []
+    mark = ""
+    for number, command in enumerate(wanted.run, start=1):
+        report(command)
+        env = environment()
+        mark = env.get(children.MARK, "")
+        result = _run(command, number, wanted, worktree, env, directory, timeout_s, cancel)
+        results.append(result)
+        if result.cause == "cancelled":
+            raise Interrupted("the verification was stopped")
+        if not result.ok:
+            break
+    if mark:
+        children.end_marked(mark)  # servers that a test run left behind
+    left = _left_behind(worktree, before, excludes)
+    tests = _sum([r.tests for r in results])
+    coverage = min((r.coverage for r in results if r.coverage is not None), default=None)
+    reason = _why_not(wanted, results, tests, coverage)
+    warnings = _keep_artifacts(wanted.artifacts, worktree, directory / "artifacts")
+    return Verdict(reason is None, tuple(results), tests, coverage, reason, left, tuple(warnings))
+
+
+def _run(
+    command: str,
+    number: int,
+    wanted: Verify,
+    worktree: Path,
+    env: dict[str, str],
+    directory: Path,
+    timeout_s: float,
+    cancel: threading.Event | None,
+) -> CommandResult:
+    log = directory / f"{number}.log"
+    junit, cobertura = directory / f"{number}.junit.xml", directory / f"{number}.coverage.xml"
+    options = [f"--junit-xml={junit}"]
+    if re.search(r"(^|\s)--cov(=|\s|$)", command):
+        options += ["--cov-report=term", f"--cov-report=xml:{cobertura}"]
+    env["PYTEST_ADDOPTS"] = " ".join([env.get("PYTEST_ADDOPTS", ""), *map(shlex.quote, options)]).strip()
+    done = children.run_command(command, cwd=worktree, env=env, log=log, timeout_s=timeout_s, cancel=cancel)
+    return CommandResult(
+        run=command,
+        exit_code=done.exit_code,
+        duration_s=done.duration_s,
+        log=log,
+        cause=done.cause,
+        tests=read_counts(junit if junit.exists() else None, log),
+        coverage=read_coverage(cobertura if cobertura.exists() else None, log),
+    )
+
+
+def _why_not(
+    wanted: Verify, results: Sequence[CommandResult], tests: Tests | None, coverage: float | None
+) -> str | None:
+    failed = next((r for r in results if not r.ok), None)
+    if failed is not None:
+        how = "took too long" if failed.cause == "timeout" else f"ended with exit code {failed.exit_code}"
+        shown = f" ({tests.failed} failed, {tests.passed} passed)" if tests and tests.failed else ""
+        return f"`{failed.run}` {how}{shown}"
+    if wanted.min_passed is not None:
+        if tests is None:
+            return f"no test count could be read from the output, and min_passed = {wanted.min_passed} needs one"
+        if tests.passed < wanted.min_passed:
+            return f"{tests.passed} tests passed, min_passed = {wanted.min_passed}"
+    if wanted.min_coverage is not None:
+        if coverage is None:
+            return f"no coverage could be read from the output, and min_coverage = {wanted.min_coverage:g} needs one"
+        if coverage < wanted.min_coverage:
+            return f"coverage is {coverage:.2f} %, min_coverage = {wanted.min_coverage:g}"
+    return None
+
+
+def _sum(counts: Sequence[Tests | None]) -> Tests | None:
+    known = [c for c in counts if c is not None]
+    return sum(known[1:], known[0]) if known else None
+
+
+def _left_behind(worktree: Path, before: set[str], excludes: Path | None) -> dict[str, str]:
+    """Untracked files that appeared while verifying, by their content: they are not work until somebody edits them."""
+    appeared = sorted(set(worktrees.uncommitted(worktree, excludes)) - before)
+    known = set(worktrees.tracked(worktree, appeared))
+    new = [path for path in appeared if path not in known]
+    if len(new) > _MOST_LEFT:
+        return {}
+    return {path: digest for path in new if (digest := file_digest(worktree / path))}
+
+
+def file_digest(path: Path) -> str | None:
+    """The digest of a regular file's content, None for anything else."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else None
+    except OSError:
+        return None
+
+
+def _keep_artifacts(patterns: Sequence[str], worktree: Path, target: Path) -> list[str]:
+    warnings = []
+    for pattern in patterns:
+        found = sorted(worktree.glob(pattern))
+        if not found:
+            warnings.append(f"artifact {pattern} is not there")
+        for path in found:
+            to = target / path.relative_to(worktree)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.copytree(path, to, dirs_exist_ok=True, symlinks=True)
+            else:
+                shutil.copy2(path, to)
+    return warnings

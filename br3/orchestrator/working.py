@@ -1,0 +1,120 @@
+"""What an orchestrator holds while it works on its build."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from br3.orchestrator import verdicts
+from br3.orchestrator.verdicts import Key
+from br3.plan.model import Build, Plan
+from br3.repo.refs import TreeId
+from br3.repo.runner import Git
+from br3.telemetry import BuildView, Journal, RunView, read_events, replay
+from br3.telemetry.journal import now
+from br3.telemetry.replay import advance, lineage, spent
+from br3.workspace import children
+from br3.workspace.preparing import facts_for_children, port_of
+
+
+@dataclass
+class Work:
+    """One build of one run, under its lock: where things are, what has happened, and the pen to write on."""
+
+    common_dir: Path
+    run: str
+    plan: Plan
+    build: Build
+    journal: Journal
+    gen: int
+    worktree: Path
+    view: BuildView
+    chain: list[RunView]
+    """This run and those it continues, newest first, as they stood when the work began."""
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def git(self) -> Git:
+        return Git(self.worktree)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.common_dir / "br3" / "runs" / self.run
+
+    @property
+    def build_dir(self) -> Path:
+        return self.run_dir / self.build.id
+
+    @property
+    def excludes(self) -> Path:
+        return self.common_dir / "br3" / "excludes"
+
+    @property
+    def mark(self) -> str:
+        return children.mark_of(self.common_dir, self.build.id)
+
+    def say(
+        self,
+        kind: str,
+        severity: str = "info",
+        *,
+        task: str | None = None,
+        attempt: int | None = None,
+        **data: Any,
+    ) -> None:
+        """Write an event of this build; IllegalMove, and nothing written, when its state does not allow it."""
+        advance(self.view, kind, gen=self.gen, task=task, attempt=attempt, ts=now(), data=data)
+        self.journal.append(kind, severity, self.run, self.build.id, task, attempt, gen=self.gen, **data)
+
+    def facts(self) -> dict[str, str]:
+        """The ``BR3_*`` variables of this build."""
+        return facts_for_children(
+            self.common_dir,
+            run=self.run,
+            build=self.build,
+            worktree=self.worktree,
+            base=self.plan.base,
+            port=port_of(self.common_dir, self.plan, self.build),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a set-up or verification command, as things stand now."""
+        return children.environment(self.worktree, self.facts())
+
+    def verdict_key(self, tree: TreeId) -> Key:
+        """The key of this build's verification of ``tree``."""
+        return verdicts.key(tree, self.build.verify, [*self.plan.setup.run, *self.build.setup], self.worktree)
+
+    def left_usd(self) -> tuple[Decimal | None, str]:
+        """What may still be spent, and whose budget that is; None without a limit. Read from the journal."""
+        limits: list[tuple[Decimal, str]] = []
+        if self.build.budget_usd or self.plan.budget_usd:
+            runs = replay(read_events(self.common_dir))
+            chain = lineage(runs, self.run) or self.chain
+            if self.build.budget_usd:
+                mine = known_cost(chain, [self.build.id])
+                limits.append((Decimal(self.build.budget_usd) - mine, "build"))
+            if self.plan.budget_usd:
+                everyone = [build.id for build in self.plan.builds]
+                limits.append((Decimal(self.plan.budget_usd) - known_cost(chain, everyone), "run"))
+        return min(limits, default=(None, ""), key=lambda limit: limit[0])
+
+
+def known_cost(chain: list[RunView], builds: list[str]) -> Decimal:
+    """What is known to have been spent on ``builds`` in a lineage; attempts of unknown cost count as nothing here."""
+    costs = [
+        Decimal(str(u["cost_usd"]))
+        for run in chain
+        for build in builds
+        if build in run.builds
+        for attempt in run.builds[build].attempts
+        for u in attempt.usage
+        if u.get("cost_usd") is not None
+    ]
+    return sum(costs, Decimal(0))
+
+
+__all__ = ["Work", "known_cost", "spent"]

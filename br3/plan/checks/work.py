@@ -1,0 +1,84 @@
+"""Is there work, does somebody do it, are they told what to do, and does something verify it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from br3.plan.checks.raw import RawPlan, RawTable
+from br3.plan.problems import Found, nearest, shown
+
+
+def check(plan: RawPlan) -> Iterator[Found]:
+    values = plan.root.values
+    # `[[builds]]` and `[build]` are reported as what they are; that there are no builds follows from it.
+    if not values.get("build") and not nearest("build", [key for key in values if key != "build"]):
+        yield Found((), "there is no [[build]]", "add one: id, prompt, and what verifies it")
+    for build in plan.builds:
+        yield from _verification(plan, build)
+        yield from _prompt(plan, build)
+        yield from _instructed(plan, build)
+        for task in build.tables("task"):
+            yield from _prompt(plan, task)
+            yield from _commanded(plan, task, build)
+        if not build.tables("task"):
+            yield from _commanded(plan, build)
+    for criterion in plan.root.tables("criterion"):
+        yield from _criterion(criterion)
+    yield from _release(plan.root.table("release"))
+
+
+def _verification(plan: RawPlan, build: RawTable) -> Iterator[Found]:
+    if "verify" not in build.values and "verify" not in plan.root.values:
+        yield Found(build.path, "nothing verifies this build", "add [build.verify] or [verify] with run")
+
+
+def _prompt(plan: RawPlan, table: RawTable) -> Iterator[Found]:
+    file = table.text("prompt_file")
+    if file is None:
+        return
+    where = table.at("prompt_file")
+    if "prompt" in table.values:
+        yield Found(where, "there is a prompt as well", "keep prompt or prompt_file")
+    try:
+        (plan.directory / file).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        yield Found(where, f"{shown(file)} is not UTF-8")
+    except (OSError, ValueError):
+        yield Found(where, f"there is no file {shown(file)}", "it is looked for beside the plan")
+
+
+def _instructed(plan: RawPlan, build: RawTable) -> Iterator[Found]:
+    """A build's own prompt tells all its tasks; without it each task must say what it is."""
+    if build.values.keys() & {"prompt", "prompt_file"}:
+        return
+    for part in build.tables("task") or [build]:
+        says_itself = part is not build and part.values.keys() & {"prompt", "prompt_file", "title"}
+        if not says_itself and (plan.inherited("agent", part, build) or "claude") == "claude":
+            yield Found(part.path, "nothing tells the agent what to do", "add prompt, prompt_file or [[build.task]]")
+
+
+def _commanded(plan: RawPlan, *tables: RawTable) -> Iterator[Found]:
+    agent = plan.inherited("agent", *tables) or "claude"
+    if agent == "shell" and not plan.inherited("command", *tables):
+        where = tables[0].at("agent") if "agent" in tables[0].values else tables[0].path
+        yield Found(where, 'agent = "shell" has no command to run', "add command here or in [defaults]")
+    own = tables[0]
+    if own.text("command") and agent != "shell" and not plan.settings.over.agent:
+        yield Found(
+            own.at("command"),
+            f"the agent is {agent}, which runs no command",
+            'add agent = "shell"',
+            warning=True,
+        )
+
+
+def _criterion(criterion: RawTable) -> Iterator[Found]:
+    given = [key for key in ("run", "ask", "sql") if key in criterion.values]
+    if len(given) != 1:
+        said = " and ".join(given) or "none of them"
+        yield Found(criterion.path, f"expected exactly one of run, ask and sql, got {said}")
+
+
+def _release(release: RawTable) -> Iterator[Found]:
+    if release.values.get("push") is True and "tag" not in release.values:
+        yield Found(release.at("push"), "there is no tag to push", "add tag", warning=True)

@@ -1,0 +1,159 @@
+"""The plan as the other rooms see it: frozen dataclasses, standard library only.
+
+``loading`` makes them from br3.toml through the pydantic schema; ``frozen`` writes them to a run's
+``plan.json`` and reads them back. Orchestrators read the frozen plan only, so they never pay for pydantic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+REPAIR = "repair"
+"""Id of the task that holds the attempts which mend a failed verification; no plan may use it."""
+
+DEFAULT_TIMEOUT_S = 2 * 3600.0
+DEFAULT_RETRIES = 2
+DEFAULT_WORKTREE_TEMPLATE = "{parent}/{repo}.worktrees/{build}"
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Commands that must exit 0, and what they must show. Counts are minima; coverage is in percent."""
+
+    run: tuple[str, ...] = ()
+    min_passed: int | None = None
+    min_coverage: float | None = None
+    artifacts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a fresh worktree becomes usable. ``detected`` says that the plan had no [setup]."""
+
+    run: tuple[str, ...] = ()
+    copy: tuple[str, ...] = ()
+    detected: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One agent conversation; ``agent``, ``command`` and ``model`` are resolved (never inherited).
+
+    ``prompt`` is the task's own; it is empty when the build's says it all.
+    """
+
+    id: str
+    title: str
+    prompt: str
+    minutes: float | None = None
+    deliverables: tuple[str, ...] = ()
+    agent: str = "claude"
+    command: str | None = None
+    model: str = "auto"
+
+
+@dataclass(frozen=True)
+class Build:
+    """One unit of parallel work, all defaults applied. ``verify`` is never without a command."""
+
+    id: str
+    title: str
+    branch: str
+    worktree: str
+    tasks: tuple[Task, ...]
+    verify: Verify
+    prompt: str = ""
+    message: str | None = None
+    owns: tuple[str, ...] = ()
+    deliverables: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    retries: int = DEFAULT_RETRIES
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    budget_usd: str | None = None
+
+    @property
+    def manual(self) -> bool:
+        """Whether a person (or an interactive agent) does the work."""
+        return all(task.agent == "manual" for task in self.tasks)
+
+
+@dataclass(frozen=True)
+class Release:
+    """The tag to make and whether to push. ``message`` defaults to the plan's name."""
+
+    tag: str | None = None
+    message: str | None = None
+    push: bool = False
+    remote: str = "origin"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One line of the success checklist; exactly one of ``run``, ``ask``, ``sql`` is set."""
+
+    name: str
+    run: str | None = None
+    ask: str | None = None
+    sql: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole plan, resolved: prompt files read, defaults applied. Money is a decimal string in USD."""
+
+    name: str
+    base: str
+    builds: tuple[Build, ...]
+    jobs: int = 4
+    budget_usd: str | None = None
+    worktrees: str = DEFAULT_WORKTREE_TEMPLATE
+    setup: Setup = Setup()
+    verify: Verify = Verify()
+    release: Release = Release()
+    criteria: tuple[Criterion, ...] = ()
+
+    def build(self, build_id: str) -> Build:
+        """The build with that id; KeyError if there is none."""
+        for build in self.builds:
+            if build.id == build_id:
+                return build
+        raise KeyError(build_id)
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as plain JSON values; tuples become lists."""
+    return dataclasses.asdict(plan)
+
+
+def from_json(data: dict[str, Any]) -> Plan:
+    """The inverse of ``to_json``."""
+
+    def tuples(kind: type, fields: dict[str, Any]) -> Any:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+    builds = tuple(
+        tuples(
+            Build,
+            {
+                **build,
+                "tasks": tuple(tuples(Task, task) for task in build["tasks"]),
+                "verify": tuples(Verify, build["verify"]),
+            },
+        )
+        for build in data["builds"]
+    )
+    return Plan(
+        **{
+            **data,
+            "builds": builds,
+            "setup": tuples(Setup, data["setup"]),
+            "verify": tuples(Verify, data["verify"]),
+            "release": Release(**data["release"]),
+            "criteria": tuple(Criterion(**criterion) for criterion in data["criteria"]),
+        }
+    )

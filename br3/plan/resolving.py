@@ -1,0 +1,150 @@
+"""From the sections of a checked file to the plan: precedence, defaults, prompts read, nothing left to look up.
+
+Command line and environment win over everything. Then the most specific wins: task, build, [defaults], the
+user's own config.toml, and last what br3 itself assumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from br3.plan.detection import detect
+from br3.plan.globs import with_slash
+from br3.plan.location import worktree_root
+from br3.plan.model import (
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT_S,
+    Build,
+    Criterion,
+    Plan,
+    Release,
+    Setup,
+    Task,
+    Verify,
+)
+from br3.plan.schema import BuildSection, PlanFile, SetupSection, TaskSection, VerifySection
+from br3.plan.settings import Settings
+
+DEFAULT_JOBS = 4
+DEFAULT_AGENT = "claude"
+DEFAULT_MODEL = "auto"
+
+T = TypeVar("T")
+
+
+def resolve(file: PlanFile, directory: Path, settings: Settings, have: Callable[[str], bool]) -> Plan:
+    """The plan that a file without problems makes; ``directory`` is where the file lies."""
+    over, under = settings.over, settings.under
+    root = _root(directory)
+    return Plan(
+        name=file.plan.name or root.name,
+        base=file.plan.base,
+        jobs=_first(over.jobs, file.plan.jobs, under.plan.jobs, default=DEFAULT_JOBS),
+        budget_usd=_usd(over.budget_usd, file.plan.budget_usd, under.plan.budget_usd),
+        worktrees=file.plan.worktrees,
+        builds=tuple(_build(build, file, directory, settings) for build in file.build),
+        setup=_setup(file.setup, root, have),
+        verify=_verify(file.verify),
+        release=Release(
+            tag=file.release.tag,
+            message=file.release.message,
+            push=file.release.push,
+            remote=file.release.remote,
+        ),
+        criteria=tuple(Criterion(c.name, run=c.run, ask=c.ask, sql=c.sql) for c in file.criterion),
+    )
+
+
+def _build(build: BuildSection, file: PlanFile, directory: Path, settings: Settings) -> Build:
+    root = _root(directory)
+    over, defaults, under = settings.over, file.defaults, settings.under.defaults
+    return Build(
+        id=build.id,
+        title=build.title or build.id,
+        branch=build.branch or f"build/{build.id}",
+        worktree=build.worktree or build.id,
+        tasks=_tasks(build, file, directory, settings),
+        verify=_verify_of(build, file),
+        prompt=_prompt(build, directory),
+        message=build.message,
+        owns=tuple(with_slash(pattern, root) for pattern in build.owns),
+        deliverables=tuple(build.deliverables),
+        after=tuple(build.after),
+        needs=tuple(build.needs),
+        setup=tuple(build.setup),
+        env=tuple(_first(build.env, defaults.env, under.env, default=[])),
+        retries=_first(over.retries, build.retries, defaults.retries, under.retries, default=DEFAULT_RETRIES),
+        timeout_s=_first(over.timeout, build.timeout, defaults.timeout, under.timeout, default=DEFAULT_TIMEOUT_S),
+        budget_usd=_usd(build.budget_usd, defaults.budget_usd, under.budget_usd),
+    )
+
+
+def _tasks(build: BuildSection, file: PlanFile, directory: Path, settings: Settings) -> tuple[Task, ...]:
+    """A build without tasks is one task; what it is to do is the build's own prompt."""
+    listed = build.task or [TaskSection(id="1", title=build.title or build.id)]
+    return tuple(_task(task, build, file, directory, settings) for task in listed)
+
+
+def _task(task: TaskSection, build: BuildSection, file: PlanFile, directory: Path, settings: Settings) -> Task:
+    over, defaults, under = settings.over, file.defaults, settings.under.defaults
+    agent = _first(over.agent, task.agent, build.agent, defaults.agent, under.agent, default=DEFAULT_AGENT)
+    command = task.command or build.command or defaults.command or under.command
+    return Task(
+        id=task.id,
+        title=task.title or task.id,
+        prompt=_prompt(task, directory),
+        minutes=task.minutes,
+        deliverables=tuple(task.deliverables),
+        agent=agent,
+        command=command if agent == "shell" else None,
+        model=_first(over.model, task.model, build.model, defaults.model, under.model, default=DEFAULT_MODEL),
+    )
+
+
+def _prompt(section: BuildSection | TaskSection, directory: Path) -> str:
+    if section.prompt_file:
+        return (directory / section.prompt_file).read_text(encoding="utf-8")
+    return section.prompt or ""
+
+
+def _verify_of(build: BuildSection, file: PlanFile) -> Verify:
+    """The plan's minima count the tests of all builds together, so one build is not held to them."""
+    if build.verify:
+        return _verify(build.verify)
+    whole = _verify(file.verify)
+    return Verify(run=whole.run, artifacts=whole.artifacts)
+
+
+def _verify(section: VerifySection | None) -> Verify:
+    if section is None:
+        return Verify()
+    return Verify(
+        run=tuple(section.run),
+        min_passed=section.min_passed,
+        min_coverage=section.min_coverage,
+        artifacts=tuple(section.artifacts),
+    )
+
+
+def _setup(section: SetupSection | None, root: Path, have: Callable[[str], bool]) -> Setup:
+    if section:
+        return Setup(run=tuple(section.run), copy=tuple(section.copy_))
+    found = detect(root, have)
+    return Setup(run=found.setup, copy=found.copy, detected=True)
+
+
+def _root(directory: Path) -> Path:
+    return worktree_root(directory) or directory.resolve()
+
+
+def _first(*values: T | None, default: T) -> T:
+    return next((value for value in values if value is not None), default)
+
+
+def _usd(*amounts: float | None) -> str | None:
+    """The first amount given, as a decimal string; 0 is how a plan writes "no limit"."""
+    amount = _first(*amounts, default=0.0)
+    return f"{Decimal(repr(amount)).normalize():f}" if amount else None

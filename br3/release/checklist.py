@@ -1,0 +1,84 @@
+"""The success checklist: the plan's criteria, each with a verdict and with what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from br3.dispatch.sessions import Session
+from br3.errors import Br3Error
+from br3.landing.scratch import scratch_environment, scratch_worktree
+from br3.plan.model import DEFAULT_TIMEOUT_S, Criterion
+from br3.repo import refs
+from br3.telemetry import Lock
+from br3.workspace import children
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One criterion: met (True, False, or None: not known), and what was seen."""
+
+    name: str
+    met: bool | None
+    seen: str
+
+    @property
+    def sign(self) -> str:
+        return {True: "✓", False: "✗", None: "?"}[self.met]
+
+
+def check(
+    session: Session,
+    ask: Callable[[str], bool] | None,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[Checked]:
+    """Evaluate the plan's criteria. ``ask`` puts a question to a person; None when there is nobody.
+
+    Commands run in a throw-away worktree of base as it stands, so that they leave nothing in the user's checkout.
+    """
+    criteria = session.plan.criteria
+    commands = [c for c in criteria if c.run]
+    seen: dict[str, Checked] = {}
+    if commands:
+        seen = _run_all(session, commands, report)
+    results = []
+    for criterion in criteria:
+        result = seen.get(criterion.name) or _without_command(criterion, ask)
+        results.append(result)
+        session.journal.append("criterion.checked", run=session.run, name=result.name, met=result.met, seen=result.seen)
+    return results
+
+
+def _run_all(session: Session, commands: list[Criterion], report: Callable[[str], None]) -> dict[str, Checked]:
+    base = refs.resolve(session.repository.git, f"refs/heads/{session.plan.base}")
+    if base is None:
+        raise Br3Error(f"the base branch {session.plan.base} is gone")
+    seen = {}
+    with (
+        Lock(session.common_dir, "checklist", session.plan.base).acquire(wait_s=60),
+        scratch_worktree(session, "checklist", base, session.plan.builds, report) as path,
+    ):
+        for number, criterion in enumerate(commands, start=1):
+            command = criterion.run or ""
+            log = session.run_dir / "checklist" / f"{number}.log"
+            log.unlink(missing_ok=True)
+            done = children.run_command(
+                command,
+                cwd=path,
+                env=scratch_environment(session, path, "checklist"),
+                log=log,
+                timeout_s=DEFAULT_TIMEOUT_S,
+            )
+            last = children.tail(log, 1).strip()[:100]
+            shown = f": {session.journal.redact(last)}" if last else ""
+            seen[criterion.name] = Checked(criterion.name, done.ok, f"`{command}` → {done.exit_code}{shown}")
+    return seen
+
+
+def _without_command(criterion: Criterion, ask: Callable[[str], bool] | None) -> Checked:
+    if criterion.sql:
+        return Checked(criterion.name, None, "sql criteria need the analytics file, which this version does not have")
+    if ask is None:
+        return Checked(criterion.name, None, f"nobody was asked: {criterion.ask}")
+    answer = ask(criterion.ask or criterion.name)
+    return Checked(criterion.name, answer, "answered by the user")

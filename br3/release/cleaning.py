@@ -1,0 +1,94 @@
+"""Clean-up: worktrees and branches whose work is on base. What would be lost is named and stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from br3.dispatch.sessions import Session
+from br3.dispatch.standing import Standing, standings
+from br3.plan.model import Build
+from br3.repo import refs, worktrees
+from br3.telemetry import Lock, LockHeld
+from br3.workspace import children
+
+
+@dataclass
+class Cleaned:
+    """What was removed, what was not and why, and what ``--force`` gave up (branch → commit)."""
+
+    removed: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+    given_up: dict[str, str] = field(default_factory=dict)
+
+
+def clean(session: Session, builds: Sequence[Build], *, force: bool = False) -> Cleaned:
+    """Remove the worktrees of ``builds`` and their branches where nothing is lost by that.
+
+    ``force`` also removes what has not landed; the commits stay in the object store for git's usual grace period.
+    """
+    cleaned = Cleaned()
+    for build in builds:
+        try:
+            # Under the lock first, then looking: nobody works on the build between the look and the removal.
+            with Lock(session.common_dir, "build", build.id).acquire() as lock:
+                standing = standings(session, [build])[0]
+                if standing.present or standing.branch_exists:
+                    _clean_one(session, standing, cleaned, force=force, gen=lock.gen)
+        except LockHeld:
+            cleaned.kept[build.id] = "it is still being worked on"
+    _tidy(session)
+    return cleaned
+
+
+def _clean_one(session: Session, standing: Standing, cleaned: Cleaned, *, force: bool, gen: int) -> None:
+    reason = _would_lose(session, standing)
+    if reason and not force:
+        cleaned.kept[standing.id] = reason
+        return
+    _remove(session, standing, gen)
+    cleaned.removed.append(standing.id)
+    if reason and standing.commit and standing.branch_exists:
+        cleaned.given_up[standing.build.branch] = standing.commit
+
+
+def _would_lose(session: Session, standing: Standing) -> str | None:
+    if standing.dirty:
+        more = f" and {len(standing.dirty) - 5} more" if len(standing.dirty) > 5 else ""
+        return f"uncommitted changes in {standing.worktree}: {', '.join(standing.dirty[:5])}{more}"
+    if standing.branch_exists and standing.has_work and not standing.landed and standing.commit:
+        base = f"refs/heads/{session.plan.base}"
+        count = refs.count_between(session.repository.git, base, standing.commit)
+        if count:
+            return f"{count} commits on {standing.build.branch} have not landed"
+    return None
+
+
+def _remove(session: Session, standing: Standing, gen: int) -> None:
+    git = session.repository.git
+    children.end_marked(children.mark_of(session.common_dir, standing.id))  # an agent whose orchestrator died
+    here = [w for w in worktrees.list_worktrees(git) if worktrees.same_path(w.path, standing.worktree)]
+    if here:
+        worktrees.remove(git, here[0].path)
+    if standing.branch_exists and standing.commit:
+        refs.delete(git, f"refs/heads/{standing.build.branch}", standing.commit)
+    session.journal.append(
+        "worktree.removed",
+        run=session.run,
+        build=standing.id,
+        gen=gen,
+        path=str(standing.worktree),
+        branch=standing.build.branch,
+        commit=standing.commit,
+    )
+
+
+def _tidy(session: Session) -> None:
+    """Empty directories that held worktrees, and what a removal that was killed left there."""
+    for directory in {path.parent for path in session.worktrees.values()}:
+        if directory.is_dir():
+            worktrees.empty_trash(directory)
+            try:
+                directory.rmdir()
+            except OSError:
+                pass

@@ -1,0 +1,95 @@
+"""Refs: reading where they point, moving them by compare-and-swap, asking what contains what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NewType
+
+from br3.repo.runner import Git, GitError
+
+CommitId = NewType("CommitId", str)
+TreeId = NewType("TreeId", str)
+
+NULL_ID = CommitId("0" * 40)
+"""As the old value of a compare-and-swap: the ref must not exist yet."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Where a branch points, and the tree of that commit."""
+
+    name: str
+    commit: CommitId
+    tree: TreeId
+
+
+def resolve(git: Git, expression: str) -> CommitId | None:
+    """The commit that ``expression`` names, or None."""
+    done = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{expression}^{{commit}}", ok=(0, 1, 128))
+    return CommitId(done.text) if done.code == 0 else None
+
+
+def tree_of(git: Git, commit: str) -> TreeId:
+    """The tree of a commit."""
+    return TreeId(git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").text)
+
+
+def branches(git: Git, names: Iterable[str] | None = None) -> dict[str, Branch]:
+    """The local branches (or those of ``names`` that exist), by name, in one process."""
+    patterns = ["refs/heads"] if names is None else [f"refs/heads/{name}" for name in names]
+    if not patterns:
+        return {}
+    listing = git("for-each-ref", "--format=%(refname)%00%(objectname)%00%(tree)", *patterns).text
+    found = {}
+    for line in listing.splitlines():
+        ref, commit, tree = line.split("\0")
+        name = ref.removeprefix("refs/heads/")
+        # A pattern also matches everything below it.
+        if names is None or f"refs/heads/{name}" in patterns:
+            found[name] = Branch(name, CommitId(commit), TreeId(tree))
+    return found
+
+
+def accepts_branch(git: Git, name: str) -> bool:
+    """Whether git takes ``name`` as a branch's name."""
+    return git("check-ref-format", "--branch", name, ok=(0, 1, 128)).code == 0
+
+
+def move(git: Git, ref: str, new: CommitId, old: CommitId, reason: str) -> bool:
+    """Set ``ref`` to ``new`` if it still is ``old`` (``NULL_ID``: does not exist); False if it is not."""
+    try:
+        git("update-ref", "--create-reflog", "-m", reason, ref, new, old)
+    except GitError:
+        seen = resolve(git, ref)
+        if seen == old or (seen is None and old == NULL_ID):
+            raise  # not a lost race: a lock file, a hook or the disk said no
+        return False
+    return True
+
+
+def delete(git: Git, ref: str, old: CommitId) -> None:
+    """Delete ``ref`` if it still is ``old``; GitError otherwise."""
+    git("update-ref", "-d", ref, old)
+
+
+def contained(git: Git, commits: Iterable[CommitId], target: str) -> set[CommitId]:
+    """Those of ``commits`` that are reachable from ``target``, in one process; unknown objects are not."""
+    wanted = set(commits)
+    if not wanted:
+        return set()
+    spec = "\n".join([*sorted(wanted), f"^{target}"]).encode()
+    outside = set(git("rev-list", "--ignore-missing", "--stdin", input=spec).text.split())
+    present = git("cat-file", "--batch-check=%(objectname) %(objecttype)", input="\n".join(sorted(wanted)).encode())
+    known = {line.split()[0] for line in present.text.splitlines() if line.endswith(" commit")}
+    return {commit for commit in wanted if commit in known and commit not in outside}
+
+
+def is_ancestor(git: Git, commit: str, target: str) -> bool:
+    """Whether ``commit`` is ``target`` or one of its ancestors."""
+    return git("merge-base", "--is-ancestor", commit, target, ok=(0, 1)).code == 0
+
+
+def count_between(git: Git, old: str, new: str) -> int:
+    """How many commits ``new`` has that ``old`` has not."""
+    return int(git("rev-list", "--count", f"{old}..{new}").text)

@@ -1,0 +1,126 @@
+"""Starts git: one place, so that the environment is scrubbed and every call can be traced and counted."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from br3.errors import Br3Error, UsageError
+
+# Who one is and how one reaches a remote; where one's own configuration lies. Git's hooks never export these,
+# except for the author's, which they set to the commit at hand: its date is left out for that reason.
+_KEPT = frozenset(
+    {
+        "GIT_AUTHOR_NAME",
+        "GIT_AUTHOR_EMAIL",
+        "GIT_COMMITTER_NAME",
+        "GIT_COMMITTER_EMAIL",
+        "GIT_SSH",
+        "GIT_SSH_COMMAND",
+        "GIT_SSH_VARIANT",
+        "GIT_ASKPASS",
+        "GIT_TERMINAL_PROMPT",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_CONFIG_NOSYSTEM",
+    }
+)
+
+calls = 0
+"""How many git processes this process has started (tests and benches of hot paths read it)."""
+
+
+def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
+    """A copy of ``environ`` without the ``GIT_*`` variables that would point git somewhere else."""
+    return {k: v for k, v in environ.items() if not k.startswith("GIT_") or k in _KEPT}
+
+
+class GitError(Br3Error):
+    """Git said no. ``stderr`` is what it printed."""
+
+    def __init__(self, args: Sequence[str], code: int, stderr: str) -> None:
+        said = stderr.strip() or "(it printed nothing)"
+        super().__init__(f"git {shlex.join(args)} failed with exit code {code}: {said}")
+        self.code = code
+        self.stderr = stderr
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one git process answered: exit code, standard output and error as bytes."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text, without its last newline; undecodable bytes survive a round trip."""
+        return os.fsdecode(self.out).removesuffix("\n")
+
+    @property
+    def fields(self) -> list[str]:
+        """NUL-separated standard output."""
+        return [os.fsdecode(part) for part in self.out.split(b"\0") if part]
+
+
+@dataclass(frozen=True)
+class Git:
+    """Git in one directory. Calls are safe from several threads."""
+
+    directory: Path
+
+    def __call__(
+        self,
+        *args: str | os.PathLike[str],
+        ok: Sequence[int] = (0,),
+        input: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        config: Mapping[str, str] | None = None,
+    ) -> Result:
+        """Run ``git ARGS`` and return its answer.
+
+        ``ok`` lists the exit codes that are answers; any other raises ``GitError``. ``env`` is added after the
+        scrubbing, ``config`` becomes ``-c`` options.
+        """
+        global calls
+        words = [os.fspath(a) for a in args]
+        settings = [w for key, value in (config or {}).items() for w in ("-c", f"{key}={value}")]
+        command = ["git", *settings, *words]
+        environment = scrubbed(os.environ)
+        # br3's own calls are not the user's work: its hooks stay out of them. A status must not fight for the lock.
+        environment |= {"BR3_HOOKS": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        environment.update(env or {})
+        calls += 1
+        started = time.monotonic()
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.directory,
+                env=environment,
+                input=input,
+                stdin=subprocess.DEVNULL if input is None else None,
+                capture_output=True,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            if not self.directory.is_dir():
+                raise UsageError(f"the directory {self.directory} does not exist") from error
+            raise UsageError("git is not on PATH", hint="install git 2.39 or newer") from error
+        if os.environ.get("BR3_TRACE") == "1":
+            spent_ms = (time.monotonic() - started) * 1000
+            line = f"br3: {spent_ms:6.1f} ms  {self.directory}$ {shlex.join(command)} → {done.returncode}"
+            print(line, file=sys.stderr)
+        if done.returncode not in ok:
+            raise GitError(words, done.returncode, os.fsdecode(done.stderr))
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def at(self, directory: Path) -> Git:
+        """Git in another directory."""
+        return Git(directory)

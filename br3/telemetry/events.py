@@ -1,0 +1,147 @@
+"""The kinds of events, said once. The documentation's table is generated from here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+SEVERITIES = ("info", "warning", "error", "critical")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an event of this kind says. ``state``: it changes a state or is evidence, so it is fsynced and kept."""
+
+    meaning: str
+    state: bool = False
+    fields: str = ""
+
+
+KINDS: dict[str, Kind] = {
+    "run.created": Kind("a plan was frozen for execution", True, "plan, digest, base, base_commit, builds, continues"),
+    "run.started": Kind("a dispatcher began to work on the run", True, "jobs"),
+    "run.attached": Kind("another dispatcher took the run over", True),
+    "run.paused": Kind("the run was paused", True),
+    "run.completed": Kind("every build is verified", True),
+    "run.failed": Kind("at least one build is not verified", True, "reason"),
+    "run.cancelled": Kind("the run was stopped by its user", True, "reason"),
+    "build.preparing": Kind("its worktree and environment are being made", True),
+    "build.started": Kind("its orchestrator began", True, "start, branch, worktree"),
+    "build.resumed": Kind("an orchestrator took it over from one that is gone", True),
+    "build.verifying": Kind("its tasks are done, its verification runs", True, "commit"),
+    "build.repairing": Kind("its verification failed, an attempt mends it", True, "reason"),
+    "build.verified": Kind("its verification passed on the tip of its branch", True, "commit, tree"),
+    "build.failed": Kind("it ended without being verified", True, "cause, reason, log"),
+    "build.skipped": Kind("it was not started", True, "reason, files"),
+    "build.cancelled": Kind("it was stopped by its user", True, "reason"),
+    "task.started": Kind("its first attempt is about to begin", True, "title"),
+    "task.completed": Kind("its work is committed", True, "commit"),
+    "task.carried": Kind("an earlier run completed it on this branch", True, "commit, digest, from_run"),
+    "task.failed": Kind("all its attempts failed", True, "cause, reason"),
+    "task.skipped": Kind("it was not run", True, "reason"),
+    "attempt.started": Kind("an agent is about to be started", True, "agent, model, directory"),
+    "attempt.finished": Kind(
+        "an agent has ended", True, "outcome, cause, exit_code, head, head_tree, branch, tree, when, report"
+    ),
+    "model.selected": Kind("a model was chosen for an attempt", False, "model, reason"),
+    "model.fallback": Kind("another model takes over", False, "from, to, reason"),
+    "usage.recorded": Kind(
+        "tokens and dollars of one model in one attempt",
+        True,
+        "model, input_tokens, output_tokens, cache_write_tokens, cache_read_tokens, cost_usd, source",
+    ),
+    "estimate.made": Kind("what a build will take was estimated", True),
+    "quality.passed": Kind(
+        "a verification passed",
+        True,
+        "tree, commit, commands, environment, counts_checked, tests, coverage, results, left",
+    ),
+    "quality.failed": Kind(
+        "a verification failed",
+        True,
+        "tree, commit, commands, environment, counts_checked, tests, coverage, results, left, reason",
+    ),
+    "error.occurred": Kind("something went wrong that no other kind names", False, "message"),
+    "rate_limit.hit": Kind("a model's provider asked to wait", False, "retry_after_s"),
+    "timeout.occurred": Kind("a command or an agent took longer than it may", False, "what, limit_s"),
+    "security.violation": Kind("something was about to cross a line", True, "rule"),
+    "performance.degraded": Kind("something became slow", False),
+    "budget.exceeded": Kind("a budget of the plan is spent", True, "scope, budget_usd, cost_usd"),
+    "conflict.predicted": Kind("two builds, or a build and base, no longer merge", False, "files"),
+    "worktree.created": Kind("a worktree was added", True, "path, branch, start"),
+    "worktree.ready": Kind("its environment is set up", True, "path, duration_s, how"),
+    "worktree.failed": Kind("its set-up failed; it is left for inspection", True, "path, command, exit_code, log"),
+    "worktree.removed": Kind("a worktree was removed, its branch too when it had landed", True, "path, branch, commit"),
+    "hook.ran": Kind("one of br3's git hooks ran", False),
+    "landing.started": Kind("a train is being made", True, "base, base_commit, order"),
+    "landing.aside": Kind("a build was put aside from the train", True, "reason, files, with"),
+    "landing.intent": Kind("base is about to move", True, "base, old, new, builds, checkout"),
+    "landing.moved": Kind("base has moved", True, "base, old, new, builds"),
+    "landing.completed": Kind("the checkout of base follows, the train is done", True, "base, new"),
+    "landing.abandoned": Kind("a train ended without moving base", True, "reason"),
+    "release.intent": Kind("a tag is about to be made", True, "tag, commit, push, remote"),
+    "release.tagged": Kind("the tag exists", True, "tag, commit"),
+    "release.pushed": Kind("base and tag are at the remote", True, "tag, commit, remote"),
+    "release.rejected": Kind("the remote refused the push; nothing changed there", True, "tag, remote, reason"),
+    "criterion.checked": Kind("a line of the success checklist was evaluated", True, "name, met, seen"),
+    "trust.given": Kind("the user approved commands of the plan", True, "commands, how"),
+    "note": Kind("a remark of a script or an agent", False),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened. ``segment`` and ``offset`` (bytes) are its id."""
+
+    ts: str
+    seq: int
+    gen: int
+    kind: str
+    severity: str
+    run: str | None
+    build: str | None
+    task: str | None
+    attempt: int | None
+    pid: int
+    host: str
+    data: dict[str, Any] = field(default_factory=dict)
+    segment: str = ""
+    offset: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Where it stands among the events of its build."""
+        return (self.gen, self.seq)
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as it stands in its segment, with its id."""
+        return {
+            "id": f"{self.segment}:{self.offset}",
+            **{k: getattr(self, k) for k in ("ts", "seq", "gen", "kind", "severity", "run", "build", "task")},
+            **{k: getattr(self, k) for k in ("attempt", "pid", "host", "data")},
+        }
+
+
+def parse(line: bytes, segment: str, offset: int) -> Event | None:
+    """The event on one line of a segment; None when the line is not one."""
+    try:
+        raw = json.loads(line)
+        return Event(
+            ts=raw["ts"],
+            seq=int(raw["seq"]),
+            gen=int(raw.get("gen") or 0),
+            kind=raw["kind"],
+            severity=raw.get("severity", "info"),
+            run=raw.get("run"),
+            build=raw.get("build"),
+            task=raw.get("task"),
+            attempt=raw.get("attempt"),
+            pid=int(raw.get("pid") or 0),
+            host=raw.get("host", ""),
+            data=raw.get("data") or {},
+            segment=segment,
+            offset=offset,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,117 @@
+"""Locks of the repository: flock files that die with their holder, and count how often they were taken.
+
+The count is the generation: events written under a lock carry it, so that the order of two holders' events never
+depends on a clock. Children do not inherit a lock (descriptors are close-on-exec).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import urllib.parse
+from pathlib import Path
+from types import TracebackType
+
+from br3.errors import Refused
+
+
+class LockHeld(Refused):
+    """Another living process holds the lock. ``pid`` is what it wrote there, or None."""
+
+    def __init__(self, what: str, pid: int | None) -> None:
+        by = f" by process {pid}" if pid else ""
+        super().__init__(f"{what} is being worked on{by}", hint="br3 status")
+        self.pid = pid
+
+
+def lock_path(common_dir: Path, kind: str, name: str) -> Path:
+    """The file of the lock on ``kind`` (run, build, base, …) ``name``; any name is a safe file name here."""
+    return common_dir / "br3" / "locks" / f"{kind}-{urllib.parse.quote(name, safe='')}"
+
+
+class Lock:
+    """An exclusive lock, held from ``acquire`` to ``release`` or the process's end; also a context manager.
+
+    ``gen`` is its generation, one higher than that of the holder before.
+    """
+
+    def __init__(self, common_dir: Path, kind: str, name: str) -> None:
+        self.path = lock_path(common_dir, kind, name)
+        self.what = f"{kind} {name}"
+        self.gen = 0
+        self._descriptor: int | None = None
+
+    def acquire(self, wait_s: float = 0.25) -> Lock:
+        """Take the lock; LockHeld when another process still holds it after ``wait_s`` seconds.
+
+        The default outlasts the moment in which ``is_held`` asks.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    holder = _numbers(descriptor)[1]
+                    os.close(descriptor)
+                    raise LockHeld(self.what, holder) from None
+                time.sleep(0.02)
+        self.gen = (_numbers(descriptor)[0] or 0) + 1
+        # One write of fixed width: a reader sees the old numbers or the new ones.
+        os.pwrite(descriptor, f"{self.gen:012d} {os.getpid():012d}\n".encode(), 0)
+        os.fsync(descriptor)
+        self._descriptor = descriptor
+        return self
+
+    def release(self) -> None:
+        """Give the lock up; the file stays, it carries the generation."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Lock:
+        return self if self._descriptor is not None else self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def is_held(common_dir: Path, kind: str, name: str) -> bool:
+    """Whether a living process holds the lock."""
+    try:
+        descriptor = os.open(lock_path(common_dir, kind, name), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: two who only ask do not see each other.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _numbers(descriptor: int) -> tuple[int | None, int | None]:
+    words = os.pread(descriptor, 64, 0).split()
+    return (int(words[0]), int(words[1])) if len(words) == 2 else (None, None)
+
+
+def holder(common_dir: Path, kind: str, name: str) -> int | None:
+    """The process that holds the lock, as far as is known."""
+    if not is_held(common_dir, kind, name):
+        return None
+    try:
+        descriptor = os.open(lock_path(common_dir, kind, name), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return _numbers(descriptor)[1]
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,275 @@
+"""The states of runs, builds, tasks and attempts: what replaying their events gives, stored nowhere else.
+
+    run      created → running ⇄ paused → completed | failed | cancelled
+    build    pending → preparing → running ⇄ verifying → verified | failed | skipped | cancelled
+    task     pending → running → completed | failed | skipped
+    attempt  running → succeeded | failed(cause)
+
+Events of one build are replayed by (generation of its lock, sequence). Landed and put aside are no states: they are
+derived from ancestry and from the train's events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from br3.telemetry.events import Event
+
+RUN_MOVES: dict[str, tuple[frozenset[str], str]] = {
+    "run.created": (frozenset({""}), "created"),
+    "run.started": (frozenset({"created"}), "running"),
+    "run.attached": (frozenset({"running", "paused"}), "running"),
+    "run.paused": (frozenset({"running"}), "paused"),
+    "run.completed": (frozenset({"running"}), "completed"),
+    "run.failed": (frozenset({"running"}), "failed"),
+    "run.cancelled": (frozenset({"created", "running", "paused"}), "cancelled"),
+}
+BUILD_MOVES: dict[str, tuple[frozenset[str], str]] = {
+    "build.preparing": (frozenset({"pending", "preparing"}), "preparing"),
+    "build.started": (frozenset({"pending", "preparing"}), "running"),
+    "build.resumed": (frozenset({"running", "verifying"}), "running"),
+    "build.verifying": (frozenset({"running"}), "verifying"),
+    "build.repairing": (frozenset({"verifying"}), "running"),
+    "build.verified": (frozenset({"verifying"}), "verified"),
+    "build.failed": (frozenset({"pending", "preparing", "running", "verifying"}), "failed"),
+    "build.skipped": (frozenset({"pending", "preparing"}), "skipped"),
+    "build.cancelled": (frozenset({"pending", "preparing", "running", "verifying"}), "cancelled"),
+}
+TASK_MOVES: dict[str, tuple[frozenset[str], str]] = {
+    "task.started": (frozenset({"pending"}), "running"),
+    "task.completed": (frozenset({"running"}), "completed"),
+    "task.carried": (frozenset({"pending"}), "completed"),
+    "task.failed": (frozenset({"running"}), "failed"),
+    "task.skipped": (frozenset({"pending"}), "skipped"),
+}
+ATTEMPT_MOVES: dict[str, tuple[frozenset[str], str]] = {
+    "attempt.started": (frozenset({""}), "running"),
+    "attempt.finished": (frozenset({"running"}), "finished"),
+}
+RUN_ENDED = frozenset({"completed", "failed", "cancelled"})
+BUILD_ENDED = frozenset({"verified", "failed", "skipped", "cancelled"})
+
+
+class IllegalMove(ValueError):
+    """An event that its thing's state does not allow."""
+
+
+def move(moves: dict[str, tuple[frozenset[str], str]], state: str, kind: str) -> str:
+    """The state after an event of ``kind``; IllegalMove when ``state`` does not allow it."""
+    allowed, after = moves[kind]
+    if state not in allowed:
+        raise IllegalMove(f"{kind} is not possible in state {state or '(none)'}")
+    return after
+
+
+@dataclass
+class AttemptView:
+    """One try at a task. ``finished`` holds the data of attempt.finished, ``usage`` that of usage.recorded."""
+
+    number: int
+    state: str = ""
+    started: dict[str, Any] = field(default_factory=dict)
+    started_ts: str = ""
+    finished: dict[str, Any] = field(default_factory=dict)
+    finished_ts: str = ""
+    usage: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What it cost; None when that is not known, for one of its models or for all."""
+        costs = [u.get("cost_usd") for u in self.usage]
+        if not costs or any(cost is None for cost in costs):
+            return None
+        return sum((Decimal(str(cost)) for cost in costs), Decimal(0))
+
+    @property
+    def tokens(self) -> int | None:
+        """All tokens of all kinds; None when not known."""
+        kinds = ("input_tokens", "output_tokens", "cache_write_tokens", "cache_read_tokens")
+        counts = [u.get(k) for u in self.usage for k in kinds]
+        known = [int(c) for c in counts if c is not None]
+        return sum(known) if known else None
+
+
+@dataclass
+class TaskView:
+    """A task's state, its attempts by number, and the commit that holds its work."""
+
+    id: str
+    title: str = ""
+    state: str = "pending"
+    commit: str | None = None
+    reason: str | None = None
+    digest: str | None = None
+    attempts: dict[int, AttemptView] = field(default_factory=dict)
+
+
+@dataclass
+class BuildView:
+    """A build's state as its events tell it."""
+
+    id: str
+    state: str = "pending"
+    start: str | None = None
+    branch: str | None = None
+    worktree: str | None = None
+    commit: str | None = None
+    cause: str | None = None
+    reason: str | None = None
+    log: str | None = None
+    since: str | None = None
+    began: str | None = None
+    tasks: dict[str, TaskView] = field(default_factory=dict)
+    quality: dict[str, Any] | None = None
+
+    @property
+    def attempts(self) -> list[AttemptView]:
+        return [attempt for task in self.tasks.values() for attempt in task.attempts.values()]
+
+    @property
+    def ended(self) -> bool:
+        return self.state in BUILD_ENDED
+
+
+@dataclass
+class RunView:
+    """A run: its state, its builds, and what was odd about its events."""
+
+    id: str
+    state: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    created: str = ""
+    ended: str | None = None
+    reason: str | None = None
+    builds: dict[str, BuildView] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def continues(self) -> str | None:
+        """The run whose work this one goes on with."""
+        value = self.facts.get("continues")
+        return str(value) if value else None
+
+
+def replay(events: Iterable[Event]) -> dict[str, RunView]:
+    """All runs that the events tell of, by id, oldest first. Illegal moves are noted in ``problems``, not applied."""
+    per_run: dict[str, list[Event]] = {}
+    for event in events:
+        if event.run:
+            per_run.setdefault(event.run, []).append(event)
+    views = {run: _replay_run(run, mine) for run, mine in per_run.items()}
+    return dict(sorted(views.items(), key=lambda item: (item[1].created, item[0])))
+
+
+def _replay_run(run_id: str, events: list[Event]) -> RunView:
+    view = RunView(run_id)
+    for event in sorted((e for e in events if e.kind in RUN_MOVES), key=lambda e: e.order):
+        _apply(view, event, _apply_run)
+    for build_id in view.facts.get("builds") or []:
+        view.builds[build_id] = BuildView(build_id)
+    per_build: dict[str, list[Event]] = {}
+    for event in events:
+        if event.build:
+            per_build.setdefault(event.build, []).append(event)
+    for build_id, mine in per_build.items():
+        build = view.builds.setdefault(build_id, BuildView(build_id))
+        for event in sorted(mine, key=lambda e: e.order):
+            _apply(view, event, lambda _, e, b=build: _apply_build(b, e))
+    return view
+
+
+def _apply(view: RunView, event: Event, step: Any) -> None:
+    try:
+        step(view, event)
+    except (IllegalMove, KeyError, TypeError) as problem:
+        where = "/".join(str(p) for p in (event.build, event.task, event.attempt) if p is not None)
+        view.problems.append(f"{event.ts} {where or 'run'}: {problem} ({event.segment}:{event.offset})")
+
+
+def _apply_run(view: RunView, event: Event) -> None:
+    view.state = move(RUN_MOVES, view.state, event.kind)
+    if event.kind == "run.created":
+        view.facts, view.created = event.data, event.ts
+    if view.state in RUN_ENDED:
+        view.ended, view.reason = event.ts, event.data.get("reason")
+
+
+def _apply_build(build: BuildView, event: Event) -> None:
+    if event.kind in BUILD_MOVES:
+        build.state = move(BUILD_MOVES, build.state, event.kind)
+        build.since = event.ts
+        build.began = build.began or event.ts
+        for name in ("start", "branch", "worktree", "commit"):
+            setattr(build, name, event.data.get(name) or getattr(build, name))
+        for name in ("cause", "reason", "log"):
+            setattr(build, name, event.data.get(name))
+    elif event.kind in TASK_MOVES and event.task:
+        task = build.tasks.setdefault(event.task, TaskView(event.task))
+        task.state = move(TASK_MOVES, task.state, event.kind)
+        task.title = event.data.get("title") or task.title
+        task.digest = event.data.get("digest") or task.digest
+        task.commit = event.data.get("commit") or task.commit
+        task.reason = event.data.get("reason")
+    elif event.task and event.attempt is not None:
+        task = build.tasks.setdefault(event.task, TaskView(event.task))
+        attempt = task.attempts.setdefault(event.attempt, AttemptView(event.attempt))
+        if event.kind in ATTEMPT_MOVES:
+            after = move(ATTEMPT_MOVES, attempt.state, event.kind)
+            if event.kind == "attempt.started":
+                attempt.state, attempt.started, attempt.started_ts = after, event.data, event.ts
+            else:
+                attempt.state = event.data["outcome"]
+                attempt.finished, attempt.finished_ts = event.data, event.ts
+        elif event.kind == "usage.recorded":
+            attempt.usage.append(event.data)
+    elif event.kind in ("quality.passed", "quality.failed"):
+        build.quality = {**event.data, "passed": event.kind == "quality.passed"}
+
+
+def lineage(runs: dict[str, RunView], run_id: str) -> list[RunView]:
+    """The run and those whose work it goes on with, newest first."""
+    chain: list[RunView] = []
+    at: str | None = run_id
+    while at and at in runs and runs[at] not in chain:
+        chain.append(runs[at])
+        at = runs[at].continues
+    return chain
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a build has taken over all its runs; None is not known."""
+
+    cost_usd: Decimal | None
+    tokens: int | None
+    models: tuple[str, ...]
+
+
+def spent(chain: list[RunView], build_id: str) -> Spent:
+    """Sum up a build's attempts over a lineage. One attempt of unknown cost makes the sum unknown."""
+    attempts = [a for run in chain if build_id in run.builds for a in run.builds[build_id].attempts]
+    costs, tokens = [a.cost_usd for a in attempts], [a.tokens for a in attempts]
+    models = dict.fromkeys(str(u["model"]) for a in attempts for u in a.usage if u.get("model"))
+    return Spent(
+        cost_usd=None if not costs or None in costs else sum((c for c in costs if c is not None), Decimal(0)),
+        tokens=None if not tokens or None in tokens else sum(t for t in tokens if t is not None),
+        models=tuple(models),
+    )
+
+
+def advance(
+    build: BuildView,
+    kind: str,
+    *,
+    gen: int,
+    task: str | None = None,
+    attempt: int | None = None,
+    ts: str = "",
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Apply an event that is about to be written to a writer's own view; IllegalMove when it is not possible."""
+    event = Event(ts, 0, gen, kind, "info", None, build.id, task, attempt, 0, "", data or {})
+    _apply_build(build, event)

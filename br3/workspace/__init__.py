@@ -1,0 +1,11 @@
+"""A build's workspace: its worktree, its environment, and the commands that run in them.
+
+Promises: a worktree is added from a commit captured once, on a branch of its own; what is in the way (a path, a
+branch with other work, a branch checked out elsewhere, a broken registration) is refused with the next command to
+type and nothing is lost; preparing again repairs what is missing and touches nothing else; a command that comes
+from the repository runs only after the user has approved exactly it; whatever a command started is ended with it.
+
+Modules: ``preparing`` makes a build's workspace · ``environments`` keeps finished Python environments and takes
+others from them · ``copying`` copies files (reflink where the filesystem has it, never a hard link) · ``children``
+runs commands and ends processes · ``trust`` remembers what the user approved.
+"""

@@ -1,0 +1,83 @@
+"""Copying files: a reflink where the filesystem has it, else the bytes. Never a hard link: agents write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+
+
+def copy_file(source: Path | str, target: Path | str) -> None:
+    """Copy one regular file with its mode and times (compiled Python is valid only for its source's time)."""
+    if not _reflink(source, target):
+        shutil.copyfile(source, target, follow_symlinks=False)
+    shutil.copystat(source, target, follow_symlinks=False)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a directory; symbolic links stay links; sockets, pipes and devices are left out."""
+    target.mkdir(parents=True, exist_ok=True)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            to = target / entry.name
+            if entry.is_symlink():
+                to.symlink_to(os.readlink(entry.path))
+            elif entry.is_dir():
+                copy_tree(Path(entry.path), to)
+            elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+                copy_file(entry.path, to)
+    shutil.copystat(source, target)
+
+
+def bring_along(patterns: Iterable[str], source: Path, target: Path) -> list[str]:
+    """Copy what matches ``patterns`` (paths or globs, relative) from ``source`` to ``target``.
+
+    What is there already stays as it is. Returns the relative paths copied.
+    """
+    copied = []
+    for pattern in patterns:
+        for found in sorted(source.glob(pattern)):
+            relative = found.relative_to(source)
+            to = target / relative
+            if os.path.lexists(to) or ".git" in relative.parts:
+                continue
+            to.parent.mkdir(parents=True, exist_ok=True)
+            # Under another name first: a file that is there is whole.
+            draft = to.with_name(f".br3-copy-{os.getpid()}-{to.name}")
+            if found.is_symlink():
+                draft.symlink_to(os.readlink(found))
+            elif found.is_dir():
+                copy_tree(found, draft)
+            else:
+                copy_file(found, draft)
+            draft.rename(to)
+            copied.append(str(relative))
+    return copied
+
+
+def _reflink(source: Path | str, target: Path | str) -> bool:
+    if sys.platform == "darwin":
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        return bool(libc.clonefile(os.fsencode(source), os.fsencode(target), 1) == 0)
+    if not sys.platform.startswith("linux") or os.stat(source).st_dev in _no_reflink:
+        return False
+    import fcntl
+
+    with Path(source).open("rb") as reading, Path(target).open("wb") as writing:
+        try:
+            fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
+            return True
+        except OSError:
+            # Asked once per filesystem: a tree of thousands of files would pay for each refusal.
+            _no_reflink.add(os.stat(source).st_dev)
+            return False
+
+
+_no_reflink: set[int] = set()

@@ -1,0 +1,320 @@
+"""Making a build's workspace: worktree, brought-along files, set-up; again and again with the same outcome.
+
+What is done is remembered beside git's own registration of the worktree (``<git dir>/br3.json``), so it lives and
+dies with it. Git processes for a new worktree: 2 (``worktree add``, ``update-index --refresh``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from br3.errors import Br3Error, Interrupted, Refused
+from br3.plan.model import Build, Plan
+from br3.repo import refs, worktrees
+from br3.repo.refs import Branch, CommitId
+from br3.repo.worktrees import Repository, Worktree, worktree_path
+from br3.telemetry import Journal, Lock
+from br3.workspace import children, environments
+from br3.workspace.copying import bring_along
+
+NOTES = "br3.json"
+
+
+class SetupFailed(Br3Error):
+    """A set-up command failed; the worktree is left as it is, for inspection."""
+
+    def __init__(self, build: str, command: str, exit_code: int, cause: str | None, log: Path, worktree: Path) -> None:
+        how = "took too long" if cause == "timeout" else f"ended with exit code {exit_code}"
+        super().__init__(
+            f"set-up of {build} failed: `{command}` {how}\n{_indent(children.tail(log))}\nlog: {log}",
+            hint=f"look into {worktree}, mend the set-up, then: br3 up {build}",
+        )
+        self.command, self.code, self.log, self.cause = command, exit_code, log, cause
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A workspace that is ready. ``how``: created, attached, repaired, or unchanged; ``environment`` as provided."""
+
+    build: str
+    path: Path
+    start: CommitId
+    how: str
+    environment: str
+    duration_s: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Site:
+    """What preparing the builds of one run has in common. ``source`` is where ignored files are brought from."""
+
+    repository: Repository
+    plan: Plan
+    run: str
+    journal: Journal
+    run_dir: Path
+    excludes: Path
+    source: Path | None
+    known: dict[str, list[dict[str, Any]]]
+    """Per build the data of its ``worktree.created`` events: which branches br3 itself made."""
+    registered: list[Worktree]
+    branches: dict[str, Branch]
+    fresh: bool = False
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    def path(self, build: Build) -> Path:
+        """Where the build's worktree belongs."""
+        return worktree_path(self.repository, self.plan.worktrees, build.worktree)
+
+
+def prepare(
+    site: Site,
+    build: Build,
+    start: CommitId,
+    report: Callable[[str], None] = lambda _: None,
+    *,
+    announce: bool = True,
+) -> Prepared:
+    """Make the build's worktree at ``start`` and set it up, or repair what is missing of it.
+
+    ``announce`` is off for a build that is further on already and only has its workspace mended.
+
+    Raises Refused when something is in the way, SetupFailed when a command fails, LockHeld while the build runs.
+    """
+    began = time.monotonic()
+    path = site.path(build)
+    with Lock(site.repository.common_dir, "build", build.id).acquire() as lock:
+        if announce:
+            site.journal.append("build.preparing", run=site.run, build=build.id, gen=lock.gen)
+        how, warnings = _place(site, build, path, start, lock.gen, report)
+        notes = _read_notes(path)
+        start = CommitId(notes.get("start") or start)
+        notes |= {"build": build.id, "run": site.run, "branch": build.branch, "start": start}
+        _write_notes(path, notes)
+        provided = _set_up(site, build, path, notes, lock.gen, report)
+        if how == "unchanged" and provided != "unchanged":
+            how = "repaired"
+        took = time.monotonic() - began
+        if how != "unchanged":
+            site.journal.append(
+                "worktree.ready",
+                run=site.run,
+                build=build.id,
+                gen=lock.gen,
+                path=str(path),
+                duration_s=round(took, 3),
+                how=how,
+                environment=provided,
+            )
+    return Prepared(build.id, path, start, how, provided, took, tuple(warnings))
+
+
+def start_of(worktree: Path) -> CommitId | None:
+    """The commit that a build's worktree started from, as remembered when it was made."""
+    start = _read_notes(worktree).get("start")
+    return CommitId(start) if start else None
+
+
+def is_ready(worktree: Path) -> bool:
+    """Whether the worktree's set-up has been completed at least once."""
+    return bool(_read_notes(worktree).get("ready"))
+
+
+def facts_for_children(
+    site_common_dir: Path, *, run: str, build: Build, worktree: Path, base: str, port: int
+) -> dict[str, str]:
+    """The ``BR3_*`` variables that set-up, agent and verification of a build see alike, and its mark."""
+    return {
+        "BR3_RUN": run,
+        "BR3_BUILD": build.id,
+        "BR3_WORKTREE": str(worktree),
+        "BR3_BASE": base,
+        "BR3_PORT": str(port),
+        children.MARK: children.mark_of(site_common_dir, build.id),
+    }
+
+
+def port_of(common_dir: Path, plan: Plan, build: Build) -> int:
+    """The build's port."""
+    return children.port_for(common_dir, plan.builds.index(build))
+
+
+def _place(
+    site: Site, build: Build, path: Path, start: CommitId, gen: int, report: Callable[[str], None]
+) -> tuple[str, list[str]]:
+    """Make sure that the worktree stands; says ``created``, ``attached`` (branch was there) or ``unchanged``."""
+    git = site.repository.git
+    here = next((w for w in site.registered if worktrees.same_path(w.path, path)), None)
+    elsewhere = next((w for w in site.registered if w.branch == build.branch and w is not here), None)
+    branch = site.branches.get(build.branch)
+    if elsewhere is not None:
+        raise Refused(
+            f"{build.id}: its branch {build.branch} is checked out in {elsewhere.path}",
+            hint=f"git -C '{elsewhere.path}' switch --detach, or give the build another `branch`",
+        )
+    if here is not None and not path.exists():
+        here = _drop_missing(site, build, here)
+    if here is not None:
+        if worktrees.git_dir(path) is None:
+            raise Refused(
+                f"{build.id}: {path} is registered as a worktree but its .git file is broken",
+                hint=f"git worktree repair '{path}'",
+            )
+        if here.branch != build.branch:
+            on = here.branch or "no branch (detached HEAD)"
+            raise Refused(
+                f"{build.id}: the worktree {path} is on {on}, not on {build.branch}",
+                hint=f"git -C '{path}' switch {build.branch}, or give the build another `worktree`",
+            )
+        if not _read_notes(path).get("build") and branch is not None and branch.commit != start:
+            _refuse_other_work(site, build, branch, start)
+        return "unchanged", []
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise Refused(
+            f"{build.id}: {path} exists and is not a worktree of this repository",
+            hint="move it away, or give the build another `worktree`",
+        )
+    if branch is not None and branch.commit != start:
+        _refuse_other_work(site, build, branch, start)
+    report("adding worktree")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    complaint = worktrees.add(git, path, branch=build.branch, commit=start, create=branch is None)
+    own = [c for c in site.known.get(build.id, []) if c.get("branch") == build.branch] if branch else []
+    _write_notes(path, {"build": build.id, "start": own[-1]["start"] if own else start})
+    site.journal.append(
+        "worktree.created",
+        run=site.run,
+        build=build.id,
+        gen=gen,
+        path=str(path),
+        branch=build.branch,
+        start=own[-1]["start"] if own else start,
+    )
+    warnings = [f"a hook of yours failed in the new worktree: {complaint}"] if complaint else []
+    return ("attached" if branch is not None else "created"), warnings
+
+
+def _refuse_other_work(site: Site, build: Build, branch: Branch, start: CommitId) -> None:
+    """Refuse a branch that holds work which br3 did not start; return when br3 made it and its start is still in it."""
+    git = site.repository.git
+    for created in site.known.get(build.id, []):
+        if created.get("branch") == build.branch and refs.is_ancestor(git, created["start"], branch.commit):
+            return
+    count = refs.count_between(git, start, branch.commit)
+    what = f"{count} commits of other work" if count else "an older state of the base"
+    fix = f"git branch -m {build.branch} {build.branch}-old" if count else f"git branch -d {build.branch}"
+    raise Refused(
+        f"{build.id}: the branch {build.branch} exists with {what}",
+        hint=f"{fix}, or give the build another `branch`",
+    )
+
+
+def _drop_missing(site: Site, build: Build, here: Worktree) -> Worktree | None:
+    """Forget the registration of a directory that is gone, when it is ours and surely gone."""
+    ours = any(created.get("path") == str(here.path) for created in site.known.get(build.id, []))
+    if not ours or here.locked or not here.path.parent.is_dir():
+        raise Refused(
+            f"{build.id}: git has {here.path} registered as a worktree, but there is nothing there",
+            hint=f"git worktree remove '{here.path}' (or mount what holds it), then the same command again",
+        )
+    site.repository.git("worktree", "remove", str(here.path))
+    return None
+
+
+def _set_up(
+    site: Site, build: Build, path: Path, notes: dict[str, Any], gen: int, report: Callable[[str], None]
+) -> str:
+    """Run what set-up is missing; says ``unchanged``, ``copied`` (a kept environment), ``set up`` or ``none``."""
+    plan = site.plan
+    wanted = _digest([*plan.setup.run, "", *build.setup])
+    whole = notes.get("ready") == wanted and (not notes.get("venv") or (path / ".venv").is_dir())
+    copied = bring_along(plan.setup.copy, site.source, path) if site.source and plan.setup.copy else []
+    if whole and not site.fresh:
+        return "copied files" if copied else "unchanged"
+    children.end_marked(children.mark_of(site.repository.common_dir, build.id))  # of a set-up that was cut off
+    log = site.run_dir / build.id / "setup.log"
+    log.unlink(missing_ok=True)
+    provided = "none"
+    if plan.setup.run:
+        report("environment")
+        provided = environments.provide(
+            plan.setup.run,
+            path,
+            site.repository.common_dir,
+            lambda: _run_each(site, build, plan.setup.run, path, log, gen, report),
+            fresh=site.fresh,
+        )
+    if build.setup:
+        _run_each(site, build, build.setup, path, log, gen, report)
+        provided = "set up"
+    _write_notes(path, notes | {"ready": wanted, "venv": (path / ".venv").is_dir()})
+    return provided
+
+
+def _run_each(
+    site: Site,
+    build: Build,
+    commands: tuple[str, ...],
+    path: Path,
+    log: Path,
+    gen: int,
+    report: Callable[[str], None],
+) -> None:
+    common_dir = site.repository.common_dir
+    port = port_of(common_dir, site.plan, build)
+    facts = facts_for_children(common_dir, run=site.run, build=build, worktree=path, base=site.plan.base, port=port)
+    for command in commands:
+        report(command)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as text:
+            text.write(f"$ {command}\n")
+        env = children.environment(path, facts)
+        done = children.run_command(command, cwd=path, env=env, log=log, timeout_s=build.timeout_s, cancel=site.cancel)
+        if done.cause == "cancelled":
+            raise Interrupted(f"the set-up of {build.id} was stopped")
+        if not done.ok:
+            site.journal.append(
+                "worktree.failed",
+                "error",
+                run=site.run,
+                build=build.id,
+                gen=gen,
+                path=str(path),
+                command=command,
+                exit_code=done.exit_code,
+                log=str(log),
+            )
+            raise SetupFailed(build.id, command, done.exit_code, done.cause, log, path)
+
+
+def _read_notes(worktree: Path) -> dict[str, Any]:
+    directory = worktrees.git_dir(worktree)
+    try:
+        return dict(json.loads((directory / NOTES).read_text())) if directory else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _write_notes(worktree: Path, notes: dict[str, Any]) -> None:
+    directory = worktrees.git_dir(worktree)
+    if directory is None:
+        raise Br3Error(f"the worktree {worktree} has no git directory")
+    draft = directory / f"{NOTES}.draft"
+    draft.write_text(json.dumps(notes))
+    draft.replace(directory / NOTES)
+
+
+def _digest(words: list[str]) -> str:
+    return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:24]
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.split("\n"))
