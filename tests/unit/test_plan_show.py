@@ -211,7 +211,6 @@ def test_a_narrow_table_folds_what_is_long_and_leaves_nothing_out(
 
 def test_show_ends_with_the_landing_order(project: Path) -> None:
     (project / "br3.toml").write_text(PLAN)
-    monkeypatch.setenv("COLUMNS", "200")
     assert run("show").output.splitlines()[-1] == "lands on main: docs → persistence → api"
 
 
