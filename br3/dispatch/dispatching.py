@@ -81,7 +81,8 @@ def agent_variables(source: Path | None, builds: Sequence[Build]) -> dict[str, s
     for name in {task.agent for build in builds for task in build.tasks} - {"manual"}:
         names.update(agent(name).variables)
     values = dotenv_values(source / ".env")
-    return {k: v for k, v in values.items() if k in names and v is not None and k not in os.environ}
+    chosen = {k: v for k, v in values.items() if k in names and v is not None and k not in os.environ}
+    return {**chosen, children.AGENT_ONLY: " ".join(chosen)}
 
 
 class Dispatcher:
@@ -232,7 +233,10 @@ class Dispatcher:
                 reason = f"its orchestrator ended {_MOST_RESTARTS + 1} times without a result"
                 build = self.session.plan.build(build_id)
                 self._write_end(build, "build.failed", reason, cause="orchestrator", log=str(log))
-            # else: it is waiting again, so the next round prepares what is missing and starts another one
+            else:
+                # It is waiting again: the next round prepares what is missing, by what is there now, and restarts it.
+                self.session.refresh()
+                self._site = self.session.site(cancel=self.cancel)
 
     def _attach(self) -> None:
         """Take over the orchestrators that an earlier dispatcher started and that still live."""

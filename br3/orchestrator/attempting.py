@@ -50,7 +50,7 @@ def attempt(work: Work, task: Task, prompt: str) -> Result:
     request = _request(work, task, directory, left)
     request.prompt_file.write_text(prompt, errors="surrogateescape")
     request.usage_file.touch()
-    seen = snapshots.snapshot(work.worktree, work.excludes)
+    seen = work.snapshot()
     work.say(
         "attempt.started",
         task=task.id,
@@ -154,7 +154,7 @@ def _finish(work: Work, task: Task, number: int, reader: Reader, ended: Ended) -
     _remove_stale_lock(work.worktree)
     outcome = _outcome(work, reader, ended)
     _recorder(work, task, number, reader)()
-    left = snapshots.snapshot(work.worktree, work.excludes)
+    left = work.snapshot()
     cause, why = outcome.cause, outcome.why
     if outcome.claims_success:
         cause, why = _disproof(work, task, left)

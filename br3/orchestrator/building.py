@@ -15,7 +15,7 @@ from br3.orchestrator.verification import Verdict, verify
 from br3.orchestrator.working import Work
 from br3.plan.frozen import thaw
 from br3.plan.model import REPAIR, Build, Task
-from br3.repo import refs, snapshots, worktrees
+from br3.repo import refs, worktrees
 from br3.telemetry import BuildView, Journal, Lock, LockHeld, read_events, replay
 from br3.telemetry.replay import BUILD_ENDED, RunView, TaskView, lineage
 from br3.workspace import children, preparing
@@ -218,7 +218,7 @@ def _verify_and_repair(work: Work) -> None:
         if verdict is None or verdict.passed:
             if REPAIR in work.view.tasks:
                 work.say("task.completed", task=REPAIR, commit=refs.resolve(work.git, "HEAD"))
-            tip = snapshots.snapshot(work.worktree, work.excludes)
+            tip = work.snapshot()
             work.say("build.verified", commit=tip.head, tree=tip.head_tree)
             return
         _repair(work, repair, verdict, log)
@@ -226,7 +226,7 @@ def _verify_and_repair(work: Work) -> None:
 
 def _verify(work: Work) -> tuple[Verdict | None, Path | None]:
     """Verify the tip of the branch; (None, None) when it has passed already. Records the verdict."""
-    tip = snapshots.snapshot(work.worktree, work.excludes)
+    tip = work.snapshot()
     work.say("build.verifying", commit=tip.head)
     if tip.branch != work.build.branch:
         raise BuildFailed("wrong_branch", f"the worktree is on {tip.branch or 'a detached HEAD'}")
@@ -255,6 +255,7 @@ def run_verification(work: Work, head: refs.CommitId, key: verdicts.Key) -> tupl
         directory=directory,
         timeout_s=work.build.timeout_s,
         excludes=work.excludes,
+        generated=work.left_by_verification(),
         cancel=work.cancel,
     )
     work.say(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from br3.errors import Interrupted
@@ -84,16 +85,18 @@ def verify(
     directory: Path,
     timeout_s: float,
     excludes: Path | None,
+    generated: Mapping[str, str] = MappingProxyType({}),
     cancel: threading.Event | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Run the commands in turn, up to the first that fails, and judge them.
 
-    Logs, reports and artifacts go to ``directory``. Raises Interrupted when ``cancel`` is set meanwhile.
+    Logs, reports and artifacts go to ``directory``. ``generated`` is what the verification before this one left (path →
+    digest): it is not taken for work now. Raises Interrupted when ``cancel`` is set meanwhile.
     """
     shutil.rmtree(directory, ignore_errors=True)  # of an earlier try that was interrupted here
     directory.mkdir(parents=True)
-    before = set(worktrees.uncommitted(worktree, excludes))
+    before = set(worktrees.uncommitted(worktree, excludes)) - generated.keys()
     results: list[CommandResult] = []
     mark = ""
     for number, command in enumerate(wanted.run, start=1):

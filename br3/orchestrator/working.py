@@ -10,9 +10,12 @@ from typing import Any
 
 from br3.orchestrator import verdicts
 from br3.orchestrator.verdicts import Key
+from br3.orchestrator.verification import file_digest
 from br3.plan.model import Build, Plan
+from br3.repo import snapshots
 from br3.repo.refs import TreeId
 from br3.repo.runner import Git
+from br3.repo.snapshots import Snapshot
 from br3.telemetry import BuildView, Journal, RunView, read_events, replay
 from br3.telemetry.journal import now
 from br3.telemetry.replay import advance, lineage, spent
@@ -68,6 +71,17 @@ class Work:
         """Write an event of this build; IllegalMove, and nothing written, when its state does not allow it."""
         advance(self.view, kind, gen=self.gen, task=task, attempt=attempt, ts=now(), data=data)
         self.journal.append(kind, severity, self.run, self.build.id, task, attempt, gen=self.gen, **data)
+
+    def left_by_verification(self) -> dict[str, str]:
+        """Untracked files that the last verification wrote and nobody has touched since: path → digest."""
+        views = [self.view, *(run.builds[self.build.id] for run in self.chain if self.build.id in run.builds)]
+        quality = next((view.quality for view in views if view.quality), None)
+        left = (quality or {}).get("left") or {}
+        return {path: digest for path, digest in left.items() if file_digest(self.worktree / path) == digest}
+
+    def snapshot(self) -> Snapshot:
+        """The worktree as it is, without what verification left in it."""
+        return snapshots.snapshot(self.worktree, self.excludes, list(self.left_by_verification()))
 
     def facts(self) -> dict[str, str]:
         """The ``BR3_*`` variables of this build."""

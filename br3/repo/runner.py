@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -31,6 +32,8 @@ _KEPT = frozenset(
         "GIT_CONFIG_NOSYSTEM",
     }
 )
+
+_HALF_ADDED = re.compile(rb"worktrees/[^\n]*/commondir")
 
 calls = 0
 """How many git processes this process has started (tests and benches of hot paths read it)."""
@@ -97,10 +100,27 @@ class Git:
         # br3's own calls are not the user's work: its hooks stay out of them. A status must not fight for the lock.
         environment |= {"BR3_HOOKS": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
         environment.update(env or {})
-        calls += 1
         started = time.monotonic()
+        for pause_s in (0.02, 0.05, 0.1, 0.2, None):
+            calls += 1
+            done = self._start(command, environment, input)
+            # Whatever lists worktrees trips over one that another process is just adding; nothing was done then.
+            if pause_s is None or done.returncode != 128 or not _HALF_ADDED.search(done.stderr):
+                break
+            time.sleep(pause_s)
+        if os.environ.get("BR3_TRACE") == "1":
+            spent_ms = (time.monotonic() - started) * 1000
+            line = f"br3: {spent_ms:6.1f} ms  {self.directory}$ {shlex.join(command)} → {done.returncode}"
+            print(line, file=sys.stderr)
+        if done.returncode not in ok:
+            raise GitError(words, done.returncode, os.fsdecode(done.stderr))
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def _start(
+        self, command: list[str], environment: Mapping[str, str], input: bytes | None
+    ) -> subprocess.CompletedProcess[bytes]:
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 command,
                 cwd=self.directory,
                 env=environment,
@@ -113,13 +133,6 @@ class Git:
             if not self.directory.is_dir():
                 raise UsageError(f"the directory {self.directory} does not exist") from error
             raise UsageError("git is not on PATH", hint="install git 2.39 or newer") from error
-        if os.environ.get("BR3_TRACE") == "1":
-            spent_ms = (time.monotonic() - started) * 1000
-            line = f"br3: {spent_ms:6.1f} ms  {self.directory}$ {shlex.join(command)} → {done.returncode}"
-            print(line, file=sys.stderr)
-        if done.returncode not in ok:
-            raise GitError(words, done.returncode, os.fsdecode(done.stderr))
-        return Result(done.returncode, done.stdout, done.stderr)
 
     def at(self, directory: Path) -> Git:
         """Git in another directory."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +74,11 @@ def write_excludes(git: Git, path: Path) -> Path:
     return path
 
 
-def snapshot(worktree: Path, excludes: Path) -> Snapshot:
-    """The worktree's state, uncommitted work included, written as a tree through an index of its own."""
+def snapshot(worktree: Path, excludes: Path, leave_out: Sequence[str] = ()) -> Snapshot:
+    """The worktree's state, uncommitted work included, written as a tree through an index of its own.
+
+    ``leave_out`` are untracked paths that are nobody's work.
+    """
     git = Git(worktree)
     answers = git("rev-parse", "HEAD", "HEAD^{tree}", "--symbolic-full-name", "HEAD").text.split("\n")
     head, head_tree, ref = CommitId(answers[0]), TreeId(answers[1]), answers[2]
@@ -86,7 +89,8 @@ def snapshot(worktree: Path, excludes: Path) -> Snapshot:
         if real.exists():
             shutil.copy2(real, index)  # its cached stat data spares hashing what has not changed
         env = {"GIT_INDEX_FILE": str(index)}
-        git("add", "--all", "--", ":/", env=env, config={"core.excludesFile": str(excludes)})
+        spared = [f":(top,exclude,literal){path}" for path in leave_out]
+        git("add", "--all", "--", ":/", *spared, env=env, config={"core.excludesFile": str(excludes)})
         tree = TreeId(git("write-tree", env=env).text)
     return Snapshot(head, branch, head_tree, tree)
 

@@ -37,7 +37,12 @@ AGENT_KEYS = frozenset(
 )
 """Keys for paid models: they reach the agent that needs them, never a set-up, a verification or a criterion."""
 
-_NOT_INHERITED = frozenset({"BR3_TRUST", "BR3_TRACE", "BR3_DEBUG", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME"})
+AGENT_ONLY = "BR3_AGENT_ONLY"
+"""Names of variables, space-separated, that an orchestrator holds for agents alone (they came from ``.env``)."""
+
+_NOT_INHERITED = frozenset(
+    {"BR3_TRUST", "BR3_TRACE", "BR3_DEBUG", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME", AGENT_ONLY}
+)
 
 # What a program needs to work at all and what brings no secret with it; agents get this and what the plan names.
 _AGENT_NAMES = frozenset(
@@ -115,13 +120,13 @@ def port_for(common_dir: Path, index: int) -> int:
     return port
 
 
-def environment(worktree: Path, facts: Mapping[str, str], *, keys: bool = False) -> dict[str, str]:
+def environment(worktree: Path, facts: Mapping[str, str]) -> dict[str, str]:
     """The environment of a set-up or verification command: the user's, without what would mislead or leak.
 
     The worktree's ``.venv`` leads PATH when it is there. ``facts`` are the ``BR3_*`` variables of DESIGN §6.
     """
     inherited = scrubbed(os.environ)
-    dropped = _NOT_INHERITED if keys else _NOT_INHERITED | AGENT_KEYS
+    dropped = _NOT_INHERITED | AGENT_KEYS | set(os.environ.get(AGENT_ONLY, "").split())
     chosen = {k: v for k, v in inherited.items() if k not in dropped}
     return _with_venv(worktree, {**chosen, **facts})
 

@@ -1,0 +1,228 @@
+"""One hermetic world for every test: HOME, git's configuration, dates and the editor are sealed; git is real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from br3.telemetry import Event, read_events
+
+PYTHON = shlex.quote(sys.executable)
+
+_SEALED_AWAY = ("BR3_", "GIT_", "ANTHROPIC_", "CLAUDE", "OPENAI_", "PYTEST_ADDOPTS", "VIRTUAL_ENV", "XDG_")
+
+GITCONFIG = """\
+[user]
+    name = A Tester
+    email = tester@example.invalid
+[init]
+    defaultBranch = main
+[commit]
+    gpgSign = false
+[protocol "file"]
+    allow = always
+"""
+
+
+@pytest.fixture(autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A HOME of the test's own, and nothing of the machine's settings."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(_SEALED_AWAY):
+            monkeypatch.delenv(name)
+    (home / ".gitconfig").write_text(GITCONFIG)
+    for name, value in {
+        "HOME": str(home),
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_DATE": "2026-01-02T03:04:05Z",
+        "GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z",
+        "EDITOR": "false",
+        "GIT_EDITOR": "false",
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "NO_COLOR": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return home
+
+
+@dataclass
+class Said:
+    """What a br3 command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        data = json.loads(self.out)
+        assert data["schema"] == 1
+        return dict(data)
+
+    @property
+    def all(self) -> str:
+        return self.out + self.err
+
+
+class Scratch:
+    """A repository to work in, and br3 as a user calls it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def git(self, *words: str, cwd: Path | None = None, check: bool = True) -> str:
+        done = subprocess.run(["git", *words], cwd=cwd or self.path, check=False, capture_output=True, text=True)
+        assert not check or done.returncode == 0, f"git {words}: {done.stderr}"
+        return done.stdout.removesuffix("\n")
+
+    def write(self, name: str, text: str, *, root: Path | None = None) -> Path:
+        target = (root or self.path) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        return target
+
+    def commit(self, message: str = "change", *, cwd: Path | None = None) -> str:
+        self.git("add", "--all", cwd=cwd)
+        self.git("commit", "--quiet", "--allow-empty", "--message", message, cwd=cwd)
+        return self.git("rev-parse", "HEAD", cwd=cwd)
+
+    def plan(self, text: str, *, commit: bool = True) -> None:
+        self.write("br3.toml", text)
+        if commit:
+            self.commit("plan")
+
+    def start(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a br3 command in a session of its own, without a terminal."""
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "br3", *words],
+            cwd=cwd or self.path,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def br3(
+        self, *words: str, code: int | None = 0, cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> Said:
+        """Run a br3 command; ``code`` is the exit code it must have (None: any)."""
+        process = self.start(*words, cwd=cwd, env=env)
+        out, err = process.communicate()
+        said = Said(process.returncode, out, err)
+        assert code is None or said.code == code, f"br3 {' '.join(words)} → {said.code}\n{out}\n{err}"
+        return said
+
+    @property
+    def common_dir(self) -> Path:
+        return Path(self.git("rev-parse", "--path-format=absolute", "--git-common-dir")).resolve()
+
+    def worktree(self, build: str) -> Path:
+        return self.path.parent / f"{self.path.name}.worktrees" / build
+
+    def events(self, *kinds: str) -> list[Event]:
+        return [e for e in read_events(self.common_dir) if not kinds or e.kind in kinds]
+
+    def status(self) -> dict[str, Any]:
+        """``br3 status --json`` with its builds by id."""
+        data = self.br3("status", "--json").json
+        return {**data, "builds": {build["id"]: build for build in data["builds"]}}
+
+    def head(self, ref: str = "main") -> str:
+        return self.git("rev-parse", "--verify", ref)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Scratch:
+    """A repository with one commit on main: a README."""
+    scratch = Scratch(tmp_path / "project")
+    scratch.path.mkdir()
+    scratch.git("init", "--quiet")
+    scratch.write("README.md", "# project\n")
+    scratch.commit("begin")
+    return scratch
+
+
+def script(directory: Path, name: str, source: str) -> str:
+    """A Python script outside the repository, as the words of a shell command that runs it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / name
+    path.write_text(source)
+    return f"{PYTHON} {shlex.quote(str(path))}"
+
+
+def writing(name: str, text: str = "x") -> str:
+    """A shell command that writes a file, with nothing but sh."""
+    return f"printf '%s\\n' {shlex.quote(text)} > {shlex.quote(name)}"
+
+
+def toml(text: str) -> str:
+    """A TOML basic string."""
+    return json.dumps(text)
+
+
+def shell_plan(builds: dict[str, str], *, head: str = "", verify: str = "true", extra: str = "") -> str:
+    """A plan of shell builds: id → command; each verified by ``verify``. ``extra`` follows each build's own keys."""
+    text = f'[plan]\nname = "test"\n{head}\n[defaults]\nagent = "shell"\nretries = 1\n[verify]\nrun = ["true"]\n'
+    for build, command in builds.items():
+        text += f'[[build]]\nid = "{build}"\ncommand = {toml(command)}\n{extra}\n'
+        text += f"[build.verify]\nrun = [{toml(verify)}]\n"
+    return text
+
+
+def until(condition: Callable[[], Any], *, seconds: float = 60) -> Any:
+    """Wait for a condition; a bound against hanging, not a measurement."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError("it never became true")
+
+
+# Agents get an allow-list of variables; names that begin with XDG_ are on it.
+_TRACKING = "XDG_BR3_TEST"
+
+
+def processes_with(text: str) -> list[psutil.Process]:
+    """Living processes whose environment has the variable of ``tracked`` with this value."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(_TRACKING) == text and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.fixture
+def tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A value that every process started in this test inherits, agents too; what is left at the end is ended."""
+    value = str(tmp_path)
+    monkeypatch.setenv(_TRACKING, value)
+    yield value
+    me = os.getpid()
+    for process in processes_with(value):
+        if process.pid != me:
+            try:
+                process.send_signal(signal.SIGKILL)
+            except psutil.Error:
+                pass

@@ -1,0 +1,118 @@
+"""``br3 verify``: commands, counts, coverage, verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PYTHON, Scratch, shell_plan, toml, writing
+
+PASSING = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\n    def test_b(self): pass\n"
+
+
+def verified_by(repo: Scratch, *commands: str, rest: str = "", code: int | None = 0) -> dict:
+    listed = ", ".join(toml(c) for c in commands)
+    plan = '[plan]\nname = "t"\n[[build]]\nid = "a"\nagent = "shell"\nretries = 0\n'
+    plan += f"command = {toml(writing('work'))}\n[build.verify]\nrun = [{listed}]\n{rest}\n"
+    repo.write("test_it.py", PASSING)
+    repo.plan(plan)
+    repo.br3("run", "--trust", code=None)
+    return repo.br3("verify", "a", "--json", code=code).json["builds"][0]
+
+
+def test_pytest_s_counts_come_from_its_junit_file(repo: Scratch) -> None:
+    seen = verified_by(repo, f"{PYTHON} -m pytest -q -p no:cacheprovider", rest="min_passed = 2")
+    assert (seen["verified"], seen["tests"]) == (True, {"passed": 2, "failed": 0, "skipped": 0})
+    assert list(Path(seen["directory"]).glob("*.junit.xml"))
+
+
+def test_other_runners_are_read_from_their_closing_line(repo: Scratch) -> None:
+    seen = verified_by(repo, f"{PYTHON} -m unittest", rest="min_passed = 2")
+    assert seen["tests"] == {"passed": 2, "failed": 0, "skipped": 0}
+
+
+def test_counts_of_several_commands_add_up(repo: Scratch) -> None:
+    seen = verified_by(repo, f"{PYTHON} -m unittest", f"{PYTHON} -m pytest -q", rest="min_passed = 4")
+    assert seen["tests"]["passed"] == 4
+
+
+def test_too_few_tests_are_a_failure(repo: Scratch) -> None:
+    seen = verified_by(repo, f"{PYTHON} -m unittest", rest="min_passed = 3", code=1)
+    assert seen["reason"] == "2 tests passed, min_passed = 3"
+
+
+def test_a_count_that_cannot_be_read_is_a_failure_that_says_so(repo: Scratch) -> None:
+    seen = verified_by(repo, "echo all is well", rest="min_passed = 1", code=1)
+    assert "no test count could be read" in seen["reason"]
+
+
+def test_a_coverage_that_cannot_be_read_is_a_failure_that_says_so(repo: Scratch) -> None:
+    seen = verified_by(repo, f"{PYTHON} -m unittest", rest="min_coverage = 10", code=1)
+    assert "no coverage could be read" in seen["reason"]
+
+
+@pytest.mark.parametrize(("least", "code"), [(70, 0), (90, 1)])
+def test_coverage_is_held_against_its_minimum(repo: Scratch, least: int, code: int) -> None:
+    repo.write("half.py", "def used():\n    return 1\n\n\ndef unused():\n    return 2\n")
+    repo.write("test_half.py", "from half import used\n\n\ndef test_it():\n    assert used() == 1\n")
+    seen = verified_by(
+        repo, f"{PYTHON} -m pytest -q test_half.py --cov=half", rest=f"min_coverage = {least}", code=code
+    )
+    assert seen["coverage"] == pytest.approx(75)
+    if code:
+        assert seen["reason"] == "coverage is 75.00 %, min_coverage = 90"
+
+
+def test_the_first_failing_command_ends_a_verification(repo: Scratch) -> None:
+    seen = verified_by(repo, "exit 3", "echo never > ../never", code=1)
+    assert [c["exit_code"] for c in seen["commands"]] == [3]
+    assert not (repo.worktree("a").parent / "never").exists()
+
+
+def test_artifacts_are_kept_under_the_run_s_directory(repo: Scratch) -> None:
+    seen = verified_by(repo, f"mkdir -p out && {writing('out/report.txt', 'fine')}", rest='artifacts = ["out", "no"]')
+    assert (Path(seen["directory"]) / "artifacts/out/report.txt").read_text() == "fine\n"
+    assert seen["warnings"] == ["artifact no is not there"]
+
+
+def test_what_a_verification_leaves_is_not_work(repo: Scratch) -> None:
+    verified_by(repo, writing("coverage.out", "generated"))
+    build = repo.status()["builds"]["a"]
+    assert (build["verified"], build["uncommitted"]) == (True, [])
+    repo.write("coverage.out", "edited by a person", root=repo.worktree("a"))
+    build = repo.status()["builds"]["a"]
+    assert (build["verified"], build["uncommitted"]) == (False, ["coverage.out"])
+
+
+def test_a_verdict_belongs_to_the_tree(repo: Scratch) -> None:
+    verified_by(repo, "echo ran >> ../ran")
+    runs = repo.worktree("a").parent / "ran"
+    before = len(runs.read_text().splitlines())
+    repo.git("commit", "--quiet", "--amend", "--message", "same tree", cwd=repo.worktree("a"))
+    assert repo.status()["builds"]["a"]["verified"]
+    repo.write("more", "x", root=repo.worktree("a"))
+    repo.commit("another tree", cwd=repo.worktree("a"))
+    assert not repo.status()["builds"]["a"]["verified"]
+    assert "changed" in repo.br3("status").out
+    assert len(runs.read_text().splitlines()) == before
+
+
+def test_a_tree_that_passed_is_not_verified_again(repo: Scratch) -> None:
+    plan = shell_plan({"a": writing("a")}, verify="echo ran >> ../ran")
+    repo.plan(plan)
+    repo.br3("run", "--trust")
+    repo.plan(plan.replace('name = "test"', 'name = "renamed"'))
+    repo.br3("run", "--trust")
+    assert (repo.worktree("a").parent / "ran").read_text() == "ran\n"
+
+
+def test_verify_without_names_takes_what_has_work(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a"), "b": writing("b")}))
+    repo.br3("run", "--trust", "a")
+    assert [b["id"] for b in repo.br3("verify", "--json").json["builds"]] == ["a"]
+
+
+def test_keys_for_models_do_not_reach_a_verification(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a")}, verify='test -z "$ANTHROPIC_API_KEY$BR3_TRUST"'))
+    repo.br3("run", env={"ANTHROPIC_API_KEY": "k", "BR3_TRUST": "1"})

@@ -1,0 +1,94 @@
+"""States are what replaying events gives."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from br3.telemetry.events import Event
+from br3.telemetry.replay import BUILD_ENDED, BUILD_MOVES, BuildView, IllegalMove, advance, lineage, replay, spent
+
+
+def event(kind: str, seq: int, gen: int = 1, **more: Any) -> Event:
+    fields: dict[str, Any] = {"run": "r", "build": None, "task": None, "attempt": None, "data": {}} | more
+    return Event(ts=f"t{seq:04}", seq=seq, gen=gen, kind=kind, severity="info", pid=1, host="h", **fields)
+
+
+def build_events(*kinds: str) -> list[Event]:
+    return [event(kind, n, build="b") for n, kind in enumerate(kinds, start=1)]
+
+
+def test_a_build_goes_through_its_states() -> None:
+    events = build_events("build.preparing", "build.started", "build.verifying", "build.repairing", "build.verifying")
+    assert replay(events)["r"].builds["b"].state == "verifying"
+    ended = replay([*events, event("build.verified", 9, build="b", data={"commit": "c"})])["r"].builds["b"]
+    assert (ended.state, ended.commit, ended.ended) == ("verified", "c", True)
+
+
+def test_the_order_is_generation_and_sequence_never_the_clock() -> None:
+    late_clock = event("build.started", 1, gen=1, build="b")
+    early_clock = Event(**{**event("build.failed", 1, gen=2, build="b").__dict__, "ts": "s"})
+    view = replay([early_clock, late_clock])["r"]
+    assert view.builds["b"].state == "failed"
+    assert view.problems == []
+
+
+def test_an_illegal_event_is_noted_and_not_applied() -> None:
+    view = replay(build_events("build.started", "build.verified"))["r"]
+    assert view.builds["b"].state == "running"
+    assert "build.verified is not possible in state running" in view.problems[0]
+
+
+def test_a_writer_s_illegal_move_raises() -> None:
+    with pytest.raises(IllegalMove):
+        advance(BuildView("b"), "build.verified", gen=1)
+
+
+@given(st.lists(st.sampled_from(sorted(BUILD_MOVES)), max_size=12))
+def test_no_sequence_of_events_leads_out_of_an_end(kinds: list[str]) -> None:
+    state = "pending"
+    for n in range(len(kinds)):
+        now = replay(build_events(*kinds[: n + 1]))["r"].builds["b"].state
+        assert state not in BUILD_ENDED or now == state
+        state = now
+
+
+def test_all_builds_of_a_run_are_there_from_the_start() -> None:
+    view = replay([event("run.created", 1, data={"builds": ["a", "b"]})])["r"]
+    assert (view.state, {b: v.state for b, v in view.builds.items()}) == ("created", {"a": "pending", "b": "pending"})
+
+
+def attempt_events(number: int, *usage: dict[str, Any]) -> list[Event]:
+    common = {"build": "b", "task": "t", "attempt": number}
+    first = number * 10
+    return [
+        event("attempt.started", first, **common),
+        *(event("usage.recorded", first + 1 + n, data=u, **common) for n, u in enumerate(usage)),
+        event("attempt.finished", first + 9, data={"outcome": "succeeded"}, **common),
+    ]
+
+
+def test_costs_add_up_exactly_and_one_unknown_makes_the_sum_unknown() -> None:
+    known = attempt_events(1, {"cost_usd": "0.1", "input_tokens": 5}, {"cost_usd": "0.2", "output_tokens": 7})
+    runs = replay(known)
+    took = spent([runs["r"]], "b")
+    assert (took.cost_usd, took.tokens) == (Decimal("0.3"), 12)
+    runs = replay([*known, *attempt_events(2, {"cost_usd": None, "input_tokens": 1})])
+    took = spent([runs["r"]], "b")
+    assert (took.cost_usd, took.tokens) == (None, 13)
+    assert spent([replay([*known, *attempt_events(3)])["r"]], "b").cost_usd is None
+
+
+def test_nothing_reported_is_not_known_rather_than_zero() -> None:
+    assert spent([replay(attempt_events(1))["r"]], "b").cost_usd is None
+    assert spent([replay(build_events("build.started"))["r"]], "b").cost_usd is None
+
+
+def test_a_lineage_ends_even_when_it_bites_its_tail() -> None:
+    first = event("run.created", 1, run="x", data={"continues": "y"})
+    second = event("run.created", 1, run="y", data={"continues": "x"})
+    assert [run.id for run in lineage(replay([first, second]), "x")] == ["x", "y"]
