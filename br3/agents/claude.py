@@ -17,6 +17,8 @@ from br3.agents.base import Outcome, Request, Usage
 
 _SETTINGS = {"permissions": {"allow": ["Bash", "Edit", "Write", "Read"], "deny": ["Bash(git push *)"]}}
 
+_TURN_FIELDS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
 _BY_STATUS = {401: "auth", 402: "credit", 403: "auth", 404: "model", 429: "rate_limit", 529: "overloaded"}
 
 
@@ -28,6 +30,7 @@ class ClaudeReader:
         self.activity = ""
         self._result: dict[str, Any] | None = None
         self._turns: dict[str, dict[str, Any]] = {}
+        self._opened: dict[str, dict[str, Any]] = {}
         self._models: dict[str, str] = {}
         self._text = ""
 
@@ -72,6 +75,9 @@ class ClaudeReader:
         return Outcome(False, _cause(result), f"claude: {report.strip()[:300]}", report)
 
     def _assistant(self, message: dict[str, Any]) -> None:
+        if message.get("usage") and message.get("model") != "<synthetic>":
+            self._opened[str(message.get("id"))] = message["usage"]
+            self._models[str(message.get("id"))] = str(message.get("model") or "")
         for block in message.get("content") or []:
             if block.get("type") == "text" and message.get("model") != "<synthetic>":
                 self._text = str(block.get("text"))
@@ -80,14 +86,17 @@ class ClaudeReader:
                 self.activity = _tool(block)[:60]
 
     def _from_turns(self) -> list[Usage]:
-        per_model: dict[str, list[int]] = {}
-        for message, usage in self._turns.items():
-            sums = per_model.setdefault(self._models.get(message, ""), [0, 0, 0, 0])
-            for i, name in enumerate(
-                ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-            ):
-                sums[i] += int(usage.get(name) or 0)
-        return [Usage(_model(m) or None, *sums, source="stream") for m, sums in per_model.items()]
+        """Per model; a turn without its ``message_delta`` has known input and unknown output."""
+        sums: dict[str, list[int | None]] = {}
+        for message, usage in {**self._opened, **self._turns}.items():
+            counts = [usage.get(field) for field in _TURN_FIELDS]
+            if message not in self._turns:
+                counts[1] = None  # what stands there at the start of a message is a placeholder
+            had = sums.setdefault(self._models.get(message, ""), [0, 0, 0, 0])
+            for i, count in enumerate(counts):
+                before = had[i]
+                had[i] = None if before is None or (count is None and i == 1) else before + int(count or 0)
+        return [Usage(_model(m) or None, *counts, source="stream") for m, counts in sums.items()]
 
 
 class Claude:

@@ -28,6 +28,7 @@ printf '%s\\n' "$code" > "$directory/exit"
 """
 
 _CHUNK = 1 << 20
+_LONGEST_LINE = 32 << 20  # lines of 3.5 MB are normal; what is longer than this is cut, or memory would follow it
 
 
 @dataclass
@@ -133,7 +134,7 @@ class _Followed:
                     for line in lines:
                         reader.feed(b"".join([*self._rest, line]))
                         self._rest = []
-                    if rest:
+                    if rest and sum(map(len, self._rest)) < _LONGEST_LINE:
                         self._rest.append(rest)
         except FileNotFoundError:
             return

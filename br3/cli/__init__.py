@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any
 
@@ -91,9 +92,18 @@ def cli(debug: bool) -> None:
     """
 
 
+def _interrupt(*_: object) -> None:
+    """TERM ends a command as Ctrl-C does: what it started is ended, throw-away worktrees go."""
+    raise KeyboardInterrupt
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of ``br3``, ``git-br3`` and ``python -m br3``; exits with the codes of ``br3.errors``."""
     args = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
     debug = "--debug" in args or os.environ.get("BR3_DEBUG") == "1"
     try:
         result: Any = cli.main(args=args, prog_name="br3", standalone_mode=False)
@@ -103,15 +113,16 @@ def main(argv: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\ninterrupted; the same command goes on from here", err=True)
         sys.exit(130)
-    except Br3Error as error:
-        if debug:
-            raise
-        from br3.cli.output import emit_error
-
-        emit_error(error)
-        sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output is gone (`br3 logs | head`); nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except (Br3Error, OSError) as error:
+        if debug:
+            raise
+        from br3.cli.output import emit_error
+
+        told = error if isinstance(error, Br3Error) else Br3Error(str(error), hint="--debug shows where")
+        emit_error(told, as_json="--json" in args)
+        sys.exit(told.exit_code)
     sys.exit(result if isinstance(result, int) else 0)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from br3.cli.context import current, json_option, plan_option, repository
+from br3.cli.context import current, json_option, repository
 
 if TYPE_CHECKING:
     from br3.release.cleaning import Cleaned
@@ -16,9 +15,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("builds", nargs=-1)
 @click.option("--force", is_flag=True, help="Remove what has not landed, too. Needs the builds' names.")
-@plan_option
 @json_option
-def clean(builds: tuple[str, ...], force: bool, plan_file: Path | None, as_json: bool) -> int:
+def clean(builds: tuple[str, ...], force: bool, as_json: bool) -> int:
     """Remove worktrees and branches whose work has landed.
 
     What has uncommitted or unlanded work is refused and named, with exit code 3.
@@ -30,7 +28,7 @@ def clean(builds: tuple[str, ...], force: bool, plan_file: Path | None, as_json:
 
     if force and not builds:
         raise UsageError("--force needs the names of the builds whose work may go", hint="br3 clean --force BUILD")
-    session = current(repository(), plan_file)
+    session = current(repository())
     session.site()
     cleaned = remove(session, chosen(session.plan, builds), force=force)
     if as_json:
@@ -43,9 +41,11 @@ def clean(builds: tuple[str, ...], force: bool, plan_file: Path | None, as_json:
 def show_cleaned(cleaned: Cleaned) -> None:
     """What went and what stayed, and how to get back what was given up."""
     if cleaned.removed:
-        click.echo(f"removed the worktrees and branches of {', '.join(cleaned.removed)}")
+        click.echo(f"removed worktree and branch of {', '.join(cleaned.removed)}")
     elif not cleaned.kept:
         click.echo("nothing to clean up")
+    for build, reason in cleaned.lost.items():
+        click.echo(f"gone by force: {build}: {reason}")
     for branch, commit in cleaned.given_up.items():
         click.echo(f"given up: {branch} was at {commit} (git branch {branch} {commit} brings it back)")
     for build, reason in cleaned.kept.items():

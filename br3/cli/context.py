@@ -52,12 +52,25 @@ def load_plan(repo: Repository, plan_file: Path | None, **overrides: Any) -> Pla
     return load(path, overrides, git_accepts_branch=lambda name: accepts_branch(repo.git, name))
 
 
-def current(repo: Repository, plan_file: Path | None = None) -> Session:
+def current(repo: Repository) -> Session:
     """The newest run, whose frozen plan counts; when there is none yet, one for the plan as it stands."""
     from br3.dispatch.sessions import begin, find
 
     session = find(repo)
-    return session if session is not None else begin(repo, load_plan(repo, plan_file))
+    return session if session is not None else begin(repo, load_plan(repo, None))
+
+
+def say_if_plan_changed(repo: Repository, session: Session) -> None:
+    """Tell a person when br3.toml is not what the run was frozen from; it counts from the next run on."""
+    from br3.errors import Br3Error
+    from br3.plan.frozen import digest
+
+    try:
+        changed = digest(load_plan(repo, None)) != session.digest
+    except Br3Error:
+        return
+    if changed:
+        click.echo(f"br3.toml has changed since run {session.run} was frozen; br3 run takes it up", err=True)
 
 
 def require_trust(common_dir: Path, plan: Plan, trusted: bool) -> None:
@@ -88,8 +101,8 @@ def ask_trust(commands: list[Command]) -> bool:
     return click.confirm("Run these commands on this machine, in this repository's worktrees?", default=False, err=True)
 
 
-def show_commands(commands: list[Command]) -> None:
-    """Print commands by purpose, on standard error."""
+def show_commands(commands: list[Command], approved: frozenset[str] | None = None) -> None:
+    """Print commands by purpose, on standard error; ``approved`` are digests, to mark those that are."""
     purpose = None
     for command in commands:
         if command.purpose != purpose:
@@ -99,7 +112,8 @@ def show_commands(commands: list[Command]) -> None:
         text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in command.text)
         for number, line in enumerate(text.split("\n")):
             where = click.style(f"  [{command.where}]", dim=True) if number == 0 else ""
-            click.echo(f"    {line}{where}", err=True)
+            sign = "" if approved is None or number else "✓ " if command.digest in approved else "✗ "
+            click.echo(f"    {sign}{line}{where}", err=True)
 
 
 def ask_yes_no() -> Callable[[str], bool] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,23 +10,23 @@ from br3.cli.context import (
     ask_yes_no,
     current,
     json_option,
-    plan_option,
     repository,
     require_identity,
     require_trust,
+    say_if_plan_changed,
     trust_option,
 )
 
 
 @click.command()
 @click.option("--push/--no-push", default=None, help="Push base and tag together.  [default: the plan's, else not]")
-@plan_option
 @trust_option
 @json_option
-def finish(push: bool | None, plan_file: Path | None, trusted: bool, as_json: bool) -> int:
+def finish(push: bool | None, trusted: bool, as_json: bool) -> int:
     """Merge, release, clean up, and go through the checklist.
 
-    Stops where something is put aside: then nothing is tagged. Called again it goes on where it stopped.
+    Stops where something is put aside: then nothing is tagged. Called again it goes on where it stopped. The
+    checklist's commands run in a throw-away worktree of base; ✓ is met, ✗ is not (exit code 1), ? cannot be told.
     """
     from br3.cli.clean import show_cleaned
     from br3.cli.merge import show_train
@@ -35,16 +34,20 @@ def finish(push: bool | None, plan_file: Path | None, trusted: bool, as_json: bo
     from br3.cli.progress import progress
     from br3.cli.release import show_release
     from br3.landing.training import merge
-    from br3.release.checklist import check
+    from br3.release.checklist import conclude, run_commands
     from br3.release.cleaning import clean
+    from br3.release.tagging import check as check_release
     from br3.release.tagging import release
 
     repo = repository()
     require_identity(repo)
-    session = current(repo, plan_file)
+    session = current(repo)
     plan = session.plan
     require_trust(repo.common_dir, plan, trusted)
     session.site()
+    say_if_plan_changed(repo, session)
+    wants_push = plan.release.push if push is None else push
+    check_release(session, push=wants_push, remote=plan.release.remote)
     told: dict[str, Any] = {}
     say = (lambda *_: None) if as_json else (lambda show, value: show(value))
     with progress([]) as shown:
@@ -57,7 +60,6 @@ def finish(push: bool | None, plan_file: Path | None, trusted: bool, as_json: bo
         else:
             click.echo("not released: builds were put aside; mend them and call br3 finish again", err=True)
         return 1
-    wants_push = plan.release.push if push is None else push
     if plan.release.tag:
         session.refresh()
         released = release(session, tag=None, message=None, push=wants_push, remote=plan.release.remote)
@@ -69,13 +71,16 @@ def finish(push: bool | None, plan_file: Path | None, trusted: bool, as_json: bo
     say(show_cleaned, cleaned)
     session.refresh()
     with progress([]) as shown:
-        checks = check(session, None if as_json else ask_yes_no(), shown.step)
+        seen = run_commands(session, shown.step)
+    checks = []
+    for check in conclude(session, seen, None if as_json else ask_yes_no()):
+        checks.append(check)
+        if not as_json:
+            colour = {True: "green", False: "red", None: "yellow"}[check.met]
+            click.echo(f"{click.style(check.sign, fg=colour)} {check.name}  {click.style(check.seen, dim=True)}")
     told["criteria"] = [{"name": c.name, "met": c.met, "seen": c.seen} for c in checks]
     if as_json:
         emit_json(told)
-    for line in checks if not as_json else []:
-        colour = {True: "green", False: "red", None: "yellow"}[line.met]
-        click.echo(f"{click.style(line.sign, fg=colour)} {line.name}  {click.style(line.seen, dim=True)}")
     if cleaned.kept:
         return 3
     return 1 if any(c.met is False for c in checks) else 0

@@ -46,8 +46,8 @@ def logs(build: str, follow: bool, run_id: str | None, raw: bool) -> int:
 
 def _has_ended(session: Session, build: Build) -> bool:
     session.refresh()
-    view = session.view.builds.get(build.id)
-    return view is None or view.ended
+    view = session.build_view(build.id)
+    return view.ended or build.id not in session.view.selected
 
 
 def _files(session: Session, build: Build) -> Iterator[Path]:

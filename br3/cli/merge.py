@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,10 +9,10 @@ import click
 from br3.cli.context import (
     current,
     json_option,
-    plan_option,
     repository,
     require_identity,
     require_trust,
+    say_if_plan_changed,
     trust_option,
 )
 
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("builds", nargs=-1)
-@plan_option
 @trust_option
 @json_option
-def merge(builds: tuple[str, ...], plan_file: Path | None, trusted: bool, as_json: bool) -> int:
+def merge(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
     """Land the verified builds on the base branch, in one step.
 
     Each becomes a merge commit on top of the last, the plan's verification runs on the result, and only then base
@@ -39,9 +37,11 @@ def merge(builds: tuple[str, ...], plan_file: Path | None, trusted: bool, as_jso
 
     repo = repository()
     require_identity(repo)
-    session = current(repo, plan_file)
+    session = current(repo)
     require_trust(repo.common_dir, session.plan, trusted)
     session.site()
+    if not as_json:
+        say_if_plan_changed(repo, session)
     with progress([]) as shown:
         train = land(session, chosen(session.plan, builds), shown.step)
     if as_json:
@@ -57,6 +57,10 @@ def show_train(train: Train) -> None:
         click.echo(f"{click.style('aside', fg='yellow')}   {aside.id}: {aside.reason}")
         if aside.log:
             click.echo(f"        log: {aside.log}")
+        if aside.files:
+            click.echo(
+                f"        next: in its worktree git merge {train.base}, resolve, commit; then br3 verify {aside.id}"
+            )
     for build in train.landed:
         click.echo(f"{click.style('landed', fg='green')}  {build}")
     if train.before:

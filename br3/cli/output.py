@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +19,14 @@ def emit_json(data: dict[str, Any]) -> None:
     click.echo(json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, indent=2, default=str))
 
 
-def emit_error(error: Br3Error) -> None:
-    """Print what happened and, on a second line, what to do next, on standard error."""
+def emit_error(error: Br3Error, *, as_json: bool = False) -> None:
+    """Print what happened and, on a second line, what to do next, on standard error.
+
+    ``as_json`` puts the same into an object on standard output.
+    """
+    if as_json:
+        facts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        emit_json({"error": facts})
     click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
     if error.hint:
         click.echo(f"{click.style('next:', fg='cyan', bold=True)}  {error.hint}", err=True)
@@ -51,6 +56,6 @@ def _width(cell: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in plain)
 
 
-def is_terminal() -> bool:
-    """Whether a person reads standard output."""
-    return sys.stdout.isatty()
+def count(number: int, thing: str) -> str:
+    """A number and its noun: 1 build, 2 builds."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -37,6 +37,8 @@ class Progress(Protocol):
 
     def preparing(self, build: str, step: str) -> None: ...
 
+    def waiting(self, build: str, why: str) -> None: ...
+
     def tick(self, builds: Mapping[str, BuildView]) -> None: ...
 
     def step(self, text: str) -> None: ...
@@ -58,6 +60,9 @@ class Lines:
         if step not in ("waiting", "environment"):
             self._print(build, step)
 
+    def waiting(self, build: str, why: str) -> None:
+        self._print(build, why)
+
     def tick(self, builds: Mapping[str, BuildView]) -> None:
         """Nothing changes between changes."""
 
@@ -77,8 +82,6 @@ class Live:
     def __init__(self, builds: list[str]) -> None:
         self._rows: dict[str, tuple[str, str]] = dict.fromkeys(builds, ("pending", ""))
         self._views: Mapping[str, BuildView] = {}
-        self._began = {build: time.monotonic() for build in builds}
-        self._ended: dict[str, float] = {}
         self._step = ""
 
     def event(self, event: Event) -> None:
@@ -89,13 +92,14 @@ class Live:
     def preparing(self, build: str, step: str) -> None:
         self._rows[build] = ("preparing", step)
 
+    def waiting(self, build: str, why: str) -> None:
+        self._rows[build] = (self._rows[build][0], why)
+
     def tick(self, builds: Mapping[str, BuildView]) -> None:
         self._views = builds
         for build, view in builds.items():
             if build in self._rows:
                 self._rows[build] = (view.state, self._rows[build][1])
-                if view.ended:
-                    self._ended.setdefault(build, time.monotonic())
 
     def step(self, text: str) -> None:
         self._step = text
@@ -113,9 +117,12 @@ class Live:
             table.add_column("now", no_wrap=True, overflow="ellipsis", ratio=1)
         for build, (state, text) in list(self._rows.items()):
             view = self._views.get(build)
-            took = self._ended.get(build, time.monotonic()) - self._began[build]
+            took = duration(since(view.began, view.since if view.ended else None)) if view and view.began else "–"
             colour = STATE_COLOURS.get(state, "white")
-            table.add_row(build, Text(state, style=colour), duration(took), cost_of(view), Text(text))
+            table.add_row(build, Text(state, style=colour), took, cost_of(view), Text(text))
+        if self._views:
+            ended = sum(view.ended for view in self._views.values())
+            table.add_row(Text(f"{ended} of {len(self._rows)}", style="dim"), Text("ended", style="dim"))
         if self._step:
             table.add_row(*([""] * (4 if self._rows else 0)), Text(self._step, style="dim"))
         return table
@@ -145,7 +152,8 @@ def describe(event: Event) -> str:
         case "worktree.created":
             return f"worktree {data['path']}"
         case "worktree.ready":
-            return f"ready in {data['duration_s']:.1f} s ({data['environment']})"
+            made = {"copied": ", environment copied", "set up": ", set up"}.get(data["environment"], "")
+            return f"ready in {data['duration_s']:.1f} s{made}"
         case "worktree.failed":
             return f"set-up failed: {data['command']}"
         case "task.started":
@@ -159,7 +167,7 @@ def describe(event: Event) -> str:
         case "task.carried":
             return f"{task} was done in run {data['from_run']}"
         case "build.verifying":
-            return "verifying"
+            return "its verification runs"
         case "build.repairing":
             return f"verification failed, repairing: {data.get('reason')}"
         case "build.verified":

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from br3.cli.context import current, plan_option, repository
+from br3.cli.context import current, repository
 
 
 @click.command()
 @click.argument("build")
 @click.option("--copy", is_flag=True, help="Put it on the clipboard instead of printing it.")
-@plan_option
-def prompt(build: str, copy: bool, plan_file: Path | None) -> int:
+def prompt(build: str, copy: bool) -> int:
     """Print what to paste into an interactive agent.
 
     The prompt says what the build is asked to do, what it owns, and the verification it will be held to. Work in the
@@ -22,7 +19,7 @@ def prompt(build: str, copy: bool, plan_file: Path | None) -> int:
     from br3.dispatch.sessions import chosen
     from br3.orchestrator.prompts import for_build
 
-    session = current(repository(), plan_file)
+    session = current(repository())
     wanted = chosen(session.plan, [build])[0]
     text = for_build(session.plan, wanted, worktree=str(session.worktrees[wanted.id]))
     if copy:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from br3.cli.context import current, json_option, plan_option, repository, require_identity
+from br3.cli.context import current, json_option, repository, require_identity
 
 if TYPE_CHECKING:
     from br3.release.tagging import Released
@@ -18,14 +17,12 @@ if TYPE_CHECKING:
 @click.option("-m", "--message", help="The first lines of the tag's message.  [default: the plan's]")
 @click.option("--push/--no-push", default=None, help="Push base and tag together.  [default: the plan's, else not]")
 @click.option("--remote", help="Where to push.  [default: the plan's, else origin]")
-@plan_option
 @json_option
 def release(
     tag: str | None,
     message: str | None,
     push: bool | None,
     remote: str | None,
-    plan_file: Path | None,
     as_json: bool,
 ) -> int:
     """Tag what landed; push only when asked.
@@ -38,7 +35,7 @@ def release(
 
     repo = repository()
     require_identity(repo)
-    session = current(repo, plan_file)
+    session = current(repo)
     wanted = session.plan.release
     released = make(
         session,
@@ -58,4 +55,7 @@ def show_release(released: Released) -> None:
     """The tag, and where it is."""
     how = click.style("tagged", fg="green") if released.made else "tagged already:"
     click.echo(f"{how}  {released.tag} at {released.commit[:9]}")
-    click.echo(f"pushed to {released.remote}" if released.pushed else "not pushed (br3 release --push does that)")
+    if released.pushed:
+        click.echo(f"pushed to {released.remote}" + ("" if released.pushed_now else " earlier"))
+    else:
+        click.echo("not pushed (br3 release --push does that)")

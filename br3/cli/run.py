@@ -54,6 +54,7 @@ def run(
     repairs. Called again, it goes on where it was: completed tasks are not repeated, living orchestrators are
     attached to. Ctrl-C stops everything that was started and keeps all work.
     """
+    from br3.cli.output import count
     from br3.cli.progress import progress
     from br3.dispatch.dispatching import Dispatcher, missing_agents
     from br3.dispatch.sessions import begin, chosen
@@ -80,7 +81,7 @@ def run(
     for line in session.news:
         click.echo(line, err=True)
     if not as_json:
-        click.echo(f"run {session.run}: {len(wanted)} builds, {plan.jobs} at once", err=True)
+        click.echo(f"run {session.run}: {count(len(wanted), 'build')}, {plan.jobs} at once", err=True)
     with progress([build.id for build in wanted]) as shown:
         outcome = Dispatcher(session, wanted, shown, jobs=plan.jobs).run()
     session.refresh()
@@ -92,9 +93,13 @@ def _nothing_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> Session
     """The newest run, when it is of this very plan and all that is asked for is verified or landed as it stands."""
     from br3.dispatch.sessions import find
     from br3.dispatch.standing import standings
+    from br3.errors import Br3Error
     from br3.plan.frozen import digest
 
-    session = find(repo)
+    try:
+        session = find(repo)
+    except Br3Error:
+        return None  # begin says what is wrong with it
     if session is None or session.digest != digest(plan) or session.view.state != "completed":
         return None
     done = all(s.landed or s.verified for s in standings(session, wanted))
@@ -110,9 +115,9 @@ def _say_done(session: Session, wanted: list[Build], as_json: bool) -> int:
     if as_json:
         emit_json(summary(session, found))
     elif all(s.landed for s in found):
-        click.echo(f"all {len(found)} builds have landed on {session.plan.base}; change the plan for more")
+        click.echo(f"{_all(found)} landed on {session.plan.base} already; change the plan for more")
     else:
-        click.echo(f"all {len(found)} builds are verified; next: br3 finish (or br3 merge)")
+        click.echo(f"{_all(found)} verified; next: br3 finish (or br3 merge)")
     return 0
 
 
@@ -137,13 +142,21 @@ def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bo
             for line in session.journal.redact(tail(log)).split("\n"):
                 click.echo(f"    {line}", err=True)
             click.echo(f"log: {log}", err=True)
+        if view.hint:
+            click.echo(f"next:  {view.hint}", err=True)
     click.echo("")
     _say_next(outcome, found)
 
 
+def _all(found: list[Standing]) -> str:
+    return "the build is" if len(found) == 1 else f"all {len(found)} builds are"
+
+
 def _say_next(outcome: Outcome, found: list[Standing]) -> None:
+    from br3.cli.output import count
+
     if outcome.state == "completed":
-        click.echo(f"all {len(found)} builds are verified; next: br3 finish (or br3 merge)")
+        click.echo(f"{_all(found)} verified; next: br3 finish (or br3 merge)")
     elif outcome.state == "cancelled":
         click.echo("stopped; worktrees and commits are as they were left; br3 run goes on from here", err=True)
     elif outcome.state == "paused":
@@ -151,7 +164,7 @@ def _say_next(outcome: Outcome, found: list[Standing]) -> None:
     else:
         good = sum(view.state == "verified" for view in outcome.builds.values())
         click.echo(
-            f"{good} of {len(outcome.builds)} builds are verified; br3 logs BUILD shows the others, "
+            f"{good} of {count(len(outcome.builds), 'build')} verified; br3 logs BUILD shows the others, "
             "br3 run tries them again, br3 merge lands the verified ones",
             err=True,
         )

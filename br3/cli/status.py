@@ -101,6 +101,10 @@ def _state(standing: Standing) -> str:
         state = "landed"
     elif standing.interrupted:
         state = "interrupted"
+    elif state == "preparing" and not standing.alive and standing.ready:
+        state = "ready"
+    elif standing.verified and standing.aside:
+        state = "aside"
     elif state == "verified" and not standing.verified:
         state = "changed"
     elif standing.verified:
@@ -138,10 +142,14 @@ def _time(standing: Standing) -> str:
 
 
 def _remarks(session: Session, found: list[Standing]) -> list[str]:
+    from br3.landing.moving import cut_off
+
     lines = []
     for s in found:
         if s.view.reason and s.view.state in ("failed", "skipped", "cancelled") and not s.landed:
             lines.append(f"{s.id}: {s.view.reason.splitlines()[0]}")
+        if s.aside and not s.landed:
+            lines.append(f"{s.id}: put aside by the last merge: {s.aside}")
         if s.dirty and not s.alive:
             lines.append(f"{s.id}: uncommitted in its worktree: {', '.join(s.dirty[:4])}")
         if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and not s.dirty:
@@ -150,6 +158,8 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
             lines.append(f"{s.id}: its orchestrator is gone; br3 run goes on from its last completed task")
         if s.build.manual and not s.landed and not s.verified:
             lines.append(f"{s.id}: yours to do (br3 prompt {s.id}, then br3 verify {s.id})")
+    if cut_off(session.events, session.plan.base) is not None:
+        lines.append(f"a landing on {session.plan.base} was cut off; br3 merge finishes it")
     lines += [f"journal: {problem}" for problem in session.view.problems]
     return ["", *lines] if lines else []
 
@@ -168,7 +178,8 @@ def _detail(session: Session, standing: Standing) -> None:
     click.echo(f"tests     {_tests(standing)}")
     report = None
     for task in view.tasks.values():
-        click.echo(f"\n{task.id} {task.title}: {task.state}")
+        state = "stopped" if task.state == "running" and view.ended else task.state
+        click.echo(f"\n{task.id}: {task.title}: {state}" + (" in an earlier run" if task.carried else ""))
         for attempt in task.attempts.values():
             facts = attempt.finished
             how = attempt.state if not facts.get("cause") else f"failed ({facts['cause']}): {facts.get('why')}"

@@ -28,6 +28,9 @@ def trust(only_list: bool, revoke: bool, plan_file: Path | None, trusted: bool, 
     repo = repository()
     if revoke:
         count = room.revoke(repo.common_dir)
+        if as_json:
+            emit_json({"forgotten": count})
+            return 0
         click.echo(f"forgot {count} approvals for {repo.common_dir}")
         return 0
     plan = load_plan(repo, plan_file)
@@ -41,7 +44,7 @@ def trust(only_list: bool, revoke: bool, plan_file: Path | None, trusted: bool, 
         emit_json({"commands": entries})
         return 0
     if only_list:
-        show_commands(commands)
+        show_commands(commands, frozenset(c.digest for c in commands) - open_ones)
         click.echo(f"{len(commands) - len(open_ones)} of {len(commands)} commands are approved")
         return 0
     require_trust(repo.common_dir, plan, trusted)

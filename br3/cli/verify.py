@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from br3.cli.context import current, json_option, plan_option, repository, require_trust, trust_option
+from br3.cli.context import current, json_option, repository, require_trust, trust_option
 
 
 @click.command()
 @click.argument("builds", nargs=-1)
-@plan_option
 @trust_option
 @json_option
-def verify(builds: tuple[str, ...], plan_file: Path | None, trusted: bool, as_json: bool) -> int:
+def verify(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
     """Run a build's verification and say what it showed.
 
     Commands, exit codes, tests, coverage, held against min_passed and min_coverage. The verdict is recorded for the
@@ -27,7 +27,7 @@ def verify(builds: tuple[str, ...], plan_file: Path | None, trusted: bool, as_js
     from br3.dispatch.standing import standings
 
     repo = repository()
-    session = current(repo, plan_file)
+    session = current(repo)
     require_trust(repo.common_dir, session.plan, trusted)
     session.site()  # the excludes that decide what counts as uncommitted
     results = []
@@ -43,17 +43,21 @@ def verify(builds: tuple[str, ...], plan_file: Path | None, trusted: bool, as_js
         click.echo("no build has anything to verify yet; next: br3 run")
     else:
         for result in results:
-            _show(result)
+            _show(result, session.journal.redact)
     return 0 if all(result["verified"] for result in results) else 1
 
 
 def _verify_one(session: Any, standing: Any) -> dict[str, Any]:
     from br3.landing.training import verify_build
     from br3.orchestrator.verification import tests_json
+    from br3.repo.worktrees import operation_in_progress
 
     result: dict[str, Any] = {"id": standing.id, "verified": False, "commands": [], "tests": None, "coverage": None}
     if not standing.present:
         return result | {"reason": "its worktree is not there; br3 up makes it"}
+    operation = operation_in_progress(standing.worktree)
+    if operation:
+        return result | {"reason": f"a {operation} is in progress in {standing.worktree}; finish it first"}
     if standing.dirty:
         return result | {"reason": f"uncommitted changes: {', '.join(standing.dirty[:5])}; commit them first"}
     verdict, directory = verify_build(session, standing)
@@ -80,7 +84,7 @@ def _verify_one(session: Any, standing: Any) -> dict[str, Any]:
     }
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], redact: Callable[[str], str]) -> None:
     from br3.workspace.children import tail
 
     sign = click.style("✓ verified", fg="green") if result["verified"] else click.style("✗ not verified", fg="red")
@@ -90,7 +94,7 @@ def _show(result: dict[str, Any]) -> None:
     for command in result["commands"]:
         click.echo(f"    {command['run']}  → exit {command['exit_code']}, {command['duration_s']:.1f} s")
         if command["exit_code"] != 0:
-            for line in tail(Path(command["log"])).split("\n"):
+            for line in redact(tail(Path(command["log"]))).split("\n"):
                 click.echo(f"        {line}")
             click.echo(f"        log: {command['log']}")
     tests = result["tests"]

@@ -19,9 +19,12 @@ from typing import Any, Protocol
 from br3.agents import agent
 from br3.dispatch.executors.local import Handle, LocalExecutor
 from br3.dispatch.sessions import Session
+from br3.dispatch.standing import standings
 from br3.dispatch.starts import StartConflict, start_commit
 from br3.errors import Br3Error, Interrupted, UsageError
+from br3.orchestrator.building import task_digest
 from br3.plan.model import Build, Plan
+from br3.plan.order import needs_closure
 from br3.repo.refs import CommitId
 from br3.telemetry import BuildView, Event, Follower, Lock, LockHeld, is_held, replay
 from br3.workspace import children
@@ -40,6 +43,9 @@ class Observer(Protocol):
 
     def preparing(self, build: str, step: str) -> None:
         """A workspace is being made; called from several threads."""
+
+    def waiting(self, build: str, why: str) -> None:
+        """A build cannot start yet; told once for each reason."""
 
     def tick(self, builds: Mapping[str, BuildView]) -> None:
         """Called in every round of the loop."""
@@ -104,12 +110,16 @@ class Dispatcher:
         self._handles: dict[str, Handle] = {}
         self._preparing: dict[str, Future[Prepared]] = {}
         self._restarts: dict[str, int] = {}
+        self._waiting: dict[str, str] = {}
+        self._done: dict[str, BuildView] = {}
+        """Builds that git says are verified or landed as they stand, whatever this run's events say."""
         self._errors: dict[str, Br3Error] = {}
         self._site: Site | None = None
 
     def run(self) -> Outcome:
         """Run to the end. Raises LockHeld when another dispatcher is at work on this run."""
         session = self.session
+        self._see_what_is_done()
         with (
             Lock(session.common_dir, "run", session.run).acquire() as lock,
             self._signals(),
@@ -134,16 +144,35 @@ class Dispatcher:
             self._look()
             return self._end(lock.gen)
 
+    def _see_what_is_done(self) -> None:
+        """Landed builds are not made again, and what a person has verified needs no word of this run's."""
+        for standing in standings(self.session):
+            if standing.commit and (standing.landed or (standing.build.manual and standing.verified)):
+                self._done[standing.id] = BuildView(standing.id, state="verified", commit=standing.commit)
+        self.builds = [build for build in self.builds if not self._is_landed(build)]
+        self.manual = [build for build in self.manual if build.id not in self._done]
+
+    def _is_landed(self, build: Build) -> bool:
+        """Whether it has landed, and is still asked for the same."""
+        view = self.session.build_view(build.id)
+        asked = {task.id: task_digest(build, task) for task in build.tasks}
+        same = all(task_id in view.tasks and view.tasks[task_id].digest == asked[task_id] for task_id in asked)
+        return build.id in self._done and same
+
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         """One look at everything; False when nothing is left to do."""
         self._collect_prepared()
         self._collect_ended()
         for build in self.builds:
+            if not self._is_waiting(build):
+                continue
             if len(self._handles) + len(self._preparing) >= self.jobs:
-                break
-            if self._is_waiting(build):
+                self._waits(build, f"waits for one of {self.jobs} places")
+            else:
                 self._start_or_skip(pool, build)
-        return bool(self._handles or self._preparing or any(self._is_waiting(b) for b in self.builds))
+        waiting = [build for build in self.builds if self._is_waiting(build)]
+        # What waits for a person alone would wait here for ever.
+        return bool(self._handles or self._preparing or any(not self._needs_a_person(b) for b in waiting))
 
     def _is_waiting(self, build: Build) -> bool:
         view = self._view(build.id)
@@ -151,12 +180,13 @@ class Dispatcher:
         return not view.ended and not busy and build.id not in self._errors
 
     def _start_or_skip(self, pool: ThreadPoolExecutor, build: Build) -> None:
-        for needed in build.needs:
+        for needed in needs_closure(self.session.plan, build.id):
             view = self._needed(needed)
             if view.ended and view.state != "verified":
                 self._write_end(build, "build.skipped", f"it needs {needed}, which is {view.state}")
                 return
             if view.state != "verified":
+                self._waits(build, f"waits for {needed}")
                 return
         try:
             start = self._start(build)
@@ -165,14 +195,26 @@ class Dispatcher:
             return
         self._prepare(pool, build, start)
 
+    def _waits(self, build: Build, why: str) -> None:
+        if self._waiting.get(build.id) != why:
+            self._waiting[build.id] = why
+            self.observer.waiting(build.id, why)
+
+    def _needs_a_person(self, build: Build) -> bool:
+        manual = {b.id for b in self.manual}
+        return any(
+            n in manual and self._needed(n).state != "verified" for n in needs_closure(self.session.plan, build.id)
+        )
+
     def _needed(self, build_id: str) -> BuildView:
         """The state of a build that another needs, also when it is no part of this dispatch."""
-        mine = self._views.get(build_id)
+        if build_id in self._done:
+            return self._done[build_id]
         if any(b.id == build_id for b in [*self.builds, *self.manual]):
-            return mine or BuildView(build_id)
+            return self._view(build_id)
         earlier = self.session.build_view(build_id)
         if earlier.state != "verified":
-            return BuildView(build_id, state="skipped")
+            return BuildView(build_id, state=earlier.state if earlier.ended else "skipped")
         return earlier
 
     def _start(self, build: Build) -> CommitId:
@@ -214,7 +256,11 @@ class Dispatcher:
             except Br3Error as error:
                 self._errors[build_id] = error
                 log = getattr(error, "log", None)
-                self._write_end(build, "build.failed", error.message, cause="setup", log=str(log) if log else None)
+                facts = {"cause": "setup", "log": str(log) if log else None, "hint": error.hint}
+                self._write_end(build, "build.failed", error.message, **facts)
+            except Exception as error:  # or the others would be left at work without a dispatcher
+                self._errors[build_id] = Br3Error(f"{type(error).__name__}: {error}")
+                self._write_end(build, "build.failed", f"{type(error).__name__}: {error}", cause="internal")
             else:
                 if not build.manual:
                     self._handles[build_id] = self._executor.start(build_id, prepared.path)
@@ -246,7 +292,12 @@ class Dispatcher:
 
     def _write_end(self, build: Build, kind: str, reason: str, **data: Any) -> None:
         """End a build that has no orchestrator; under its lock, so that the order of its events is certain."""
-        with Lock(self.session.common_dir, "build", build.id).acquire(wait_s=2) as lock:
+        try:
+            lock = Lock(self.session.common_dir, "build", build.id).acquire(wait_s=2)
+        except LockHeld:
+            self._errors.pop(build.id, None)  # somebody works on it after all: look again in the next round
+            return
+        with lock:
             self._look()
             if not self._view(build.id).ended:
                 severity = "error" if kind == "build.failed" else "warning"
@@ -291,6 +342,7 @@ class Dispatcher:
     def _end(self, gen: int) -> Outcome:
         mine = {build.id: self._view(build.id) for build in [*self.builds, *self.manual]}
         waiting = [build.id for build in self.manual if not mine[build.id].ended]
+        waiting += [b.id for b in self.builds if not mine[b.id].ended and self._needs_a_person(b)]
         unverified = [view.id for view in mine.values() if view.state != "verified" and view.id not in waiting]
         data: dict[str, Any]
         if self.cancel.is_set():
@@ -298,7 +350,7 @@ class Dispatcher:
         elif unverified:
             kind, data = "run.failed", {"reason": f"not verified: {', '.join(unverified)}"}
         elif waiting:
-            kind, data = "run.paused", {"reason": f"manual builds wait for a person: {', '.join(waiting)}"}
+            kind, data = "run.paused", {"reason": f"a person has to go on: {', '.join(waiting)}"}
         else:
             kind, data = "run.completed", {}
         self.session.journal.append(kind, run=self.session.run, gen=gen, **data)

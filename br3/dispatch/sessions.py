@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from br3.errors import Refused, UsageError
+from br3.errors import Br3Error, Refused, UsageError
 from br3.plan.frozen import Frozen, differences, digest, freeze, thaw
 from br3.plan.model import Build, Plan
 from br3.repo import refs, snapshots, worktrees
@@ -69,7 +69,7 @@ class Session:
         """The newest state of a build in this run or those it continues."""
         for run in self.chain:
             view = run.builds.get(build)
-            if view is not None and (view.state != "pending" or view.tasks):
+            if view is not None and (view.state != "pending" or view.tasks or build in run.selected):
                 return view
         return BuildView(build)
 
@@ -139,7 +139,18 @@ def begin(repository: Repository, plan: Plan) -> Session:
     """The run that goes on with this plan: an unfinished one of the same plan, else a new one that continues the
     newest."""
     base = _base(repository, plan)
-    before = find(repository)
+    # Two who begin at once must not make two runs of one plan.
+    with Lock(repository.common_dir, "runs", "all").acquire(wait_s=30):
+        return _begin(repository, plan, base)
+
+
+def _begin(repository: Repository, plan: Plan, base: CommitId) -> Session:
+    try:
+        before = find(repository)
+    except Br3Error as unreadable:
+        session = _create(repository, plan, base, continues=None)
+        session.news.append(f"the newest run cannot be read and is left alone: {unreadable.message}")
+        return session
     made = digest(plan)
     if before is not None:
         ended = before.view.state in RUN_ENDED
@@ -150,7 +161,8 @@ def begin(repository: Repository, plan: Plan) -> Session:
             _close(before, changed)
         session = _create(repository, plan, base, continues=before.run)
         if changed:
-            session.news.append(f"the plan has changed since run {before.run}: {'; '.join(changed[:6])}")
+            more = [f"… and {len(changed) - 8} more"] if len(changed) > 8 else []
+            session.news += [f"the plan has changed since run {before.run}:", *(f"    {c}" for c in changed[:8] + more)]
         return session
     return _create(repository, plan, base, continues=None)
 

@@ -17,10 +17,11 @@ from typing import Any
 
 from br3.dispatch.sessions import Session
 from br3.orchestrator import verdicts
-from br3.orchestrator.verification import file_digest
 from br3.plan.model import Build
 from br3.repo import refs, worktrees
 from br3.repo.refs import CommitId, TreeId
+from br3.repo.runner import GitError
+from br3.repo.snapshots import file_digest
 from br3.telemetry import BuildView, Event, is_held
 from br3.telemetry.replay import spent
 from br3.workspace import preparing
@@ -45,6 +46,8 @@ class Standing:
     cost_usd: Decimal | None
     tokens: int | None
     models: tuple[str, ...]
+    aside: str | None
+    """Why the last train put it aside, while its tip is still the same."""
 
     @property
     def id(self) -> str:
@@ -63,6 +66,11 @@ class Standing:
     @property
     def verified(self) -> bool:
         return self.has_work and self.passed and not self.dirty
+
+    @property
+    def ready(self) -> bool:
+        """Whether its worktree is there and set up."""
+        return self.present and preparing.is_ready(self.worktree)
 
     @property
     def tests(self) -> dict[str, int] | None:
@@ -85,11 +93,12 @@ class Standing:
             "worktree": str(self.worktree) if self.present else None,
             "commit": self.commit,
             "tasks": [
-                {"id": t.id, "title": t.title, "state": t.state, "attempts": len(t.attempts)}
+                {"id": t.id, "title": t.title, "state": t.state, "attempts": len(t.attempts), "carried": t.carried}
                 for t in self.view.tasks.values()
             ],
-            "verified": self.verified,
+            "verified": self.verified or self.landed,  # nothing lands unverified, and its branch may be gone
             "landed": self.landed,
+            "aside": None if self.landed else self.aside,
             "uncommitted": list(self.dirty),
             "tests": self.tests,
             "cost_usd": None if self.cost_usd is None else f"{self.cost_usd}",
@@ -113,7 +122,8 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
             commits[build.id] = tip.commit
         elif recorded:
             commits[build.id] = CommitId(recorded)
-    inside = refs.contained(git, commits.values(), f"refs/heads/{session.plan.base}")
+    asked = {*commits.values(), *map(CommitId, landed_as.values())}
+    inside = refs.contained(git, asked, f"refs/heads/{session.plan.base}")
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
         dirt = dict(zip([b.id for b in wanted], pool.map(lambda b: _dirty(session, b), wanted), strict=True))
     found = []
@@ -123,6 +133,9 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
         tip = tips.get(build.branch)
         commit = commits.get(build.id)
         start = _start(session, view, worktree)
+        earlier = landed_as.get(build.id)
+        if commit is not None and commit == start and earlier in inside:
+            commit = CommitId(earlier)  # what landed of it before its branch was made anew
         verdict = None
         if tip is not None:
             setups = [*session.plan.setup.run, *build.setup]
@@ -138,13 +151,14 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
                 start=start,
                 commit=commit,
                 tree=tip.tree if tip else None,
-                dirty=tuple(p for p in dirt[build.id] if not _left_by_verification(worktree, p, verdict)),
+                dirty=tuple(p for p in dirt[build.id] if not _generated(worktree, p, verdict)),
                 verdict=verdict,
                 landed=commit is not None and commit in inside and commit != start,
                 alive=is_held(session.common_dir, "build", build.id),
                 cost_usd=took.cost_usd,
                 tokens=took.tokens,
                 models=took.models,
+                aside=_aside(session, build, commit),
             )
         )
     return found
@@ -160,6 +174,12 @@ def _landed_commits(session: Session) -> dict[str, str]:
     return found
 
 
+def _aside(session: Session, build: Build, commit: CommitId | None) -> str | None:
+    mine = [e for e in session.events if e.kind == "landing.aside" and e.build == build.id]
+    last = max(mine, key=lambda e: e.order, default=None)
+    return str(last.data["reason"]) if last and commit and last.data.get("commit") == commit else None
+
+
 def _start(session: Session, view: BuildView, worktree: Path) -> CommitId | None:
     noted = preparing.start_of(worktree) or view.start
     if noted:
@@ -172,10 +192,13 @@ def _dirty(session: Session, build: Build) -> list[str]:
     worktree = session.worktrees[build.id]
     if worktrees.git_dir(worktree) is None:
         return []
-    return worktrees.uncommitted(worktree, session.excludes if session.excludes.exists() else None)
+    try:
+        return worktrees.uncommitted(worktree, session.excludes if session.excludes.exists() else None)
+    except GitError as error:
+        return [f"(git cannot tell: {error.stderr.strip().splitlines()[0] if error.stderr.strip() else error.code})"]
 
 
-def _left_by_verification(worktree: Path, path: str, verdict: Event | None) -> bool:
-    """Whether an uncommitted path is what the verification itself wrote, byte for byte."""
-    left = (verdict.data.get("left") or {}) if verdict else {}
+def _generated(worktree: Path, path: str, verdict: Event | None) -> bool:
+    """Whether an uncommitted path is what set-up or verification itself wrote, byte for byte."""
+    left = {**preparing.left_by_setup(worktree), **((verdict.data.get("left") or {}) if verdict else {})}
     return path in left and file_digest(worktree / path) == left[path]

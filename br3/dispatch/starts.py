@@ -26,7 +26,7 @@ def start_commit(git: Git, plan: Plan, build: Build, base: CommitId, verified: M
     for needed in landing_order(plan):
         if needed.id not in wanted:
             continue
-        commit = verified[needed.id]
+        commit = verified[needed.id]  # the caller has made sure of it
         if refs.is_ancestor(git, commit, start):
             continue
         if refs.is_ancestor(git, start, commit):

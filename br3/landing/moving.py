@@ -10,6 +10,7 @@ anything.
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def checkouts_of(git: Git, base: str) -> list[Path]:
         if operation:
             raise Refused(
                 f"a {operation} is in progress in {path}, where {base} is checked out",
-                hint=f"finish it, or: git -C '{path}' {operation} --abort",
+                hint=f"finish it, or: git -C {shlex.quote(str(path))} {operation} --abort",
             )
     return found
 
@@ -54,7 +55,9 @@ def try_checkouts(paths: Sequence[Path], old: CommitId, new: CommitId) -> None:
     """Refused, with the files, when a checkout cannot follow from ``old`` to ``new`` without losing something."""
     for path in paths:
         git = Git(path)
+        _refuse_locked_index(path)
         git("update-index", "-q", "--refresh", ok=(0, 1))
+        _refuse_ignored(git, path, old, new)
         done = git("read-tree", "-n", "-m", "-u", old, new, ok=(0, 1, 128))
         if done.code != 0:
             changed = set(_changed(git, old, new))
@@ -64,6 +67,30 @@ def try_checkouts(paths: Sequence[Path], old: CommitId, new: CommitId) -> None:
                 f"uncommitted changes in {path} overlap with what would land: {files}",
                 hint="commit or stash them there, then the same command again; nothing was moved",
             )
+
+
+def _refuse_locked_index(path: Path) -> None:
+    lock = (worktrees.git_dir(path) or path / ".git") / "index.lock"
+    if lock.exists():
+        raise Refused(
+            f"git's index in {path} is locked: another git is at work there, or one was killed",
+            hint=f"wait for it; when none runs: rm {shlex.quote(str(lock))}",
+        )
+
+
+def _refuse_ignored(git: Git, path: Path, old: CommitId, new: CommitId) -> None:
+    """Git would overwrite an ignored file that stands where a new one lands; it may be all that there is of it."""
+    added = set(git("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A", old, new).fields)
+    there = sorted(p for p in added if os.path.lexists(path / p))
+    if not there:
+        return
+    names = b"\0".join(map(os.fsencode, there)) + b"\0"
+    ignored = git("check-ignore", "-z", "--stdin", input=names, ok=(0, 1)).fields
+    if ignored:
+        raise Refused(
+            f"ignored files in {path} stand where files would land: {', '.join(ignored[:8])}",
+            hint="move them away, then the same command again; nothing was moved",
+        )
 
 
 def move(git: Git, step: Move, checkouts: Sequence[Path], journal: Journal, *, run: str, gen: int) -> None:
@@ -81,13 +108,19 @@ def move(git: Git, step: Move, checkouts: Sequence[Path], journal: Journal, *, r
     journal.append("landing.completed", run=run, gen=gen, base=step.base, new=step.new)
 
 
-def recover(git: Git, base: str, events: Sequence[Event], journal: Journal, *, gen: int) -> list[str]:
-    """Finish a landing on ``base`` that was cut off; returns the builds that it landed. The base's lock is held."""
+def cut_off(events: Sequence[Event], base: str) -> Event | None:
+    """The intent of a landing on ``base`` that was neither completed nor abandoned, or None."""
     intents = [e for e in events if e.kind == "landing.intent" and e.data.get("base") == base]
     last = max(intents, key=lambda e: e.order, default=None)
-    ended = {e.data.get("new") for e in events if e.kind in ("landing.completed", "landing.abandoned")}
-    if last is not None and last.data["new"] in ended:
-        last = None
+    if last is None:
+        return None
+    ends = [e for e in events if e.kind in ("landing.completed", "landing.abandoned") and e.order > last.order]
+    return None if any(e.data.get("new") == last.data["new"] for e in ends) else last
+
+
+def recover(git: Git, base: str, events: Sequence[Event], journal: Journal, *, gen: int) -> list[str]:
+    """Finish a landing on ``base`` that was cut off; returns the builds that it landed. The base's lock is held."""
+    last = cut_off(events, base)
     if last is None:
         return []
     old, new = CommitId(last.data["old"]), CommitId(last.data["new"])
@@ -95,6 +128,8 @@ def recover(git: Git, base: str, events: Sequence[Event], journal: Journal, *, g
     if now != new:
         # Either it never moved, or somebody has gone on from it: the checkout is theirs.
         landed = now is not None and refs.is_ancestor(git, new, now)
+        if landed and now is not None:
+            _refuse_reverted(git, base, old, new, now)
         kind = "landing.completed" if landed else "landing.abandoned"
         reason = "found landed" if landed else "interrupted before base moved"
         journal.append(kind, run=last.run, gen=gen, base=base, new=new, reason=reason)
@@ -106,6 +141,18 @@ def recover(git: Git, base: str, events: Sequence[Event], journal: Journal, *, g
     return list(last.data["builds"])
 
 
+def _refuse_reverted(git: Git, base: str, old: CommitId, new: CommitId, now: CommitId) -> None:
+    """Refused when a commit that was made from the stale index after a cut-off landing has taken it back."""
+    changed = set(_changed(git, old, new))
+    taken_back = sorted(changed - set(_changed(git, old, now)))
+    if taken_back:
+        files = ", ".join(taken_back[:8])
+        raise Refused(
+            f"a landing on {base} was cut off, and a commit made there since has taken its changes back: {files}",
+            hint=f"bring them back: git checkout {new[:12]} -- {shlex.join(taken_back[:8])} && git commit; then again",
+        )
+
+
 def _follow(path: Path, old: CommitId, new: CommitId) -> None:
     git = Git(path)
     git("update-index", "-q", "--refresh", ok=(0, 1))
@@ -114,7 +161,7 @@ def _follow(path: Path, old: CommitId, new: CommitId) -> None:
     except GitError as error:
         raise Br3Error(
             f"base has landed, but its checkout {path} could not follow: {error.stderr.strip()}",
-            hint=f"save what is yours there, then: git -C '{path}' read-tree -m -u {old} {new}",
+            hint=f"save what is yours there, then: git -C {shlex.quote(str(path))} read-tree -m -u {old} {new}",
         ) from error
 
 

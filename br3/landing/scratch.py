@@ -14,7 +14,7 @@ from br3.repo import worktrees
 from br3.repo.refs import CommitId
 from br3.repo.worktrees import worktree_path
 from br3.workspace import children, environments
-from br3.workspace.copying import bring_along
+from br3.workspace.copying import bring_along, matching
 
 
 def scratch_path(session: Session, purpose: str) -> Path:
@@ -62,8 +62,10 @@ def scratch_worktree(
 
 def _discard(session: Session, path: Path) -> None:
     git = session.repository.git
-    registered = any(worktrees.same_path(w.path, path) for w in worktrees.list_worktrees(git))
-    if registered:
+    registered = next((w for w in worktrees.list_worktrees(git) if worktrees.same_path(w.path, path)), None)
+    if registered is not None:
+        if registered.adding:  # it was killed while git made it
+            git("worktree", "unlock", str(path), ok=(0, 128))
         worktrees.remove(git, path)
     elif path.exists():
         raise Br3Error(f"{path} is in the way and is not a worktree of this repository", hint="move it away")
@@ -77,7 +79,7 @@ def _discard(session: Session, path: Path) -> None:
 def _set_up(session: Session, path: Path, purpose: str, builds: Sequence[Build], report: Callable[[str], None]) -> None:
     plan = session.plan
     if session.source is not None:
-        bring_along(plan.setup.copy, session.source, path)
+        bring_along(matching(plan.setup.copy, session.source), session.source, path)
     log = session.run_dir / purpose / "setup.log"
     log.unlink(missing_ok=True)
 
@@ -87,9 +89,10 @@ def _set_up(session: Session, path: Path, purpose: str, builds: Sequence[Build],
             env = scratch_environment(session, path, purpose)
             done = children.run_command(command, cwd=path, env=env, log=log, timeout_s=DEFAULT_TIMEOUT_S)
             if not done.ok:
+                shown = session.journal.redact(children.tail(log))
                 raise Br3Error(
                     f"set-up of a throw-away worktree failed: `{command}` ended with exit code {done.exit_code}\n"
-                    f"{children.tail(log)}\nlog: {log}"
+                    f"{shown}\nlog: {log}"
                 )
 
     if plan.setup.run:

@@ -82,10 +82,11 @@ def merge(session: Session, builds: Sequence[Build], report: Callable[[str], Non
     """Land the verified ones of ``builds``. Raises CandidateFailed, Refused, LockHeld."""
     git, plan = session.repository.git, session.plan
     with Lock(session.common_dir, "base", plan.base).acquire(wait_s=1) as lock:
+        session.refresh()
         finished = recover(git, plan.base, session.events, session.journal, gen=lock.gen)
         if finished:
             report(f"finished a landing that was cut off: {', '.join(finished)}")
-        session.refresh()
+            session.refresh()
         for _ in range(_MOST_TRIES):
             try:
                 return _train(session, builds, lock.gen, report)
@@ -101,12 +102,16 @@ def _train(session: Session, builds: Sequence[Build], gen: int, report: Callable
         raise Br3Error(f"the base branch {plan.base} is gone", hint=f"git branch {plan.base} COMMIT")
     checkouts = checkouts_of(git, plan.base)
     train = Train(plan.base, base, base)
-    ready = _ready(session, builds, train, report)
+    found = standings(session)
+    ready = _ready(session, found, builds, train, report)
     order = [standing.id for standing in ready]
     journal.append("landing.started", run=session.run, gen=gen, base=plan.base, base_commit=base, order=order)
     top, stacked = _stack(session, ready, base, train)
+    commits = {standing.id: standing.commit for standing in found}
     for aside in train.aside:
-        journal.append("landing.aside", "warning", run=session.run, build=aside.id, gen=gen, **aside.as_json())
+        facts = {**aside.as_json(), "commit": commits[aside.id]}
+        facts.pop("id")
+        journal.append("landing.aside", "warning", run=session.run, build=aside.id, gen=gen, **facts)
     if not stacked:
         reason = "no build can land" if train.aside else "nothing to land"
         journal.append("landing.abandoned", run=session.run, gen=gen, reason=reason)
@@ -118,12 +123,18 @@ def _train(session: Session, builds: Sequence[Build], gen: int, report: Callable
     return train
 
 
-def _ready(session: Session, builds: Sequence[Build], train: Train, report: Callable[[str], None]) -> list[Standing]:
+def _ready(
+    session: Session,
+    found: Sequence[Standing],
+    builds: Sequence[Build],
+    train: Train,
+    report: Callable[[str], None],
+) -> list[Standing]:
     """The builds that may board, in landing order; the others are noted in the train."""
     wanted = {build.id for build in builds}
     ready: list[Standing] = []
     aboard: set[str] = set()
-    standing_of = {s.id: s for s in standings(session)}
+    standing_of = {s.id: s for s in found}
     for build in landing_order(session.plan):
         standing = standing_of[build.id]
         if standing.landed:
@@ -162,7 +173,7 @@ def _obstacle(
         reason = view.reason or f"it is {view.state}"
         if standing.verdict is not None:
             reason = str(standing.verdict.data.get("reason") or reason)
-        return f"not verified: {reason}", view.log
+        return f"not verified: {reason} (br3 verify {standing.id} tries again)", view.log
     if not standing.present:
         return "not verified, and its worktree is gone", None
     report(f"verifying {standing.id}: its branch has no verdict yet")
@@ -268,7 +279,8 @@ def _verify_candidate(
     with scratch_worktree(session, "train", commit, builds, report) as path:
         key = verdicts.key(tree, wanted, setups, path)
         known = verdicts.find(read_events(session.common_dir), key)
-        if known is not None and known.kind == "quality.passed":
+        # Only what passed in a throw-away worktree counts: a build's own may hold ignored files that no clone has.
+        if known is not None and known.kind == "quality.passed" and known.build is None:
             report("this very tree has passed already")
             return
         directory = session.run_dir / "train" / commit[:12]
@@ -279,7 +291,7 @@ def _verify_candidate(
             directory=directory,
             timeout_s=max((build.timeout_s for build in builds), default=DEFAULT_TIMEOUT_S),
             excludes=session.excludes if session.excludes.exists() else None,
-            report=lambda command: report(f"verifying {len(builds)} builds together: {command}"),
+            report=lambda command: report(f"verifying what would land ({', '.join(b.id for b in builds)}): {command}"),
         )
     train.test_runs += 1
     train.verdict = verdict
@@ -296,11 +308,15 @@ def _verify_candidate(
     )
     if not verdict.passed:
         names = [build.id for build in builds]
-        reason = f"{', '.join(names)} together fail the verification: {verdict.reason}"
+        fail = "together fail" if len(names) > 1 else "on top of base fails"
+        reason = f"{', '.join(names)} {fail} the verification: {verdict.reason}"
         session.journal.append("landing.abandoned", "error", run=session.run, gen=gen, reason=reason)
         log = verdict.failing.log if verdict.failing else directory
-        shown = "\n".join(f"    {line}" for line in tail(log).split("\n")) if verdict.failing else ""
+        ending = session.journal.redact(tail(log)) if verdict.failing else ""
+        shown = [f"    {line}" for line in ending.split("\n")] if ending else []
+        aside = [f"put aside before: {a.id}: {a.reason}" for a in train.aside]
+        fewer = f", or land fewer: br3 merge {' '.join(names[:-1])}" if len(names) > 1 else ""
         raise CandidateFailed(
-            "\n".join(filter(None, [f"nothing landed: {reason}", shown, f"log: {log}"])),
-            hint="mend a build and verify it again, or land fewer: br3 merge " + " ".join(names[:-1] or names),
+            "\n".join([f"nothing landed: {reason}", *aside, *shown, f"log: {log}"]),
+            hint=f"mend {'what was put aside, or ' if aside else ''}a build, and verify it again{fewer}",
         )

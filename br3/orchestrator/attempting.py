@@ -7,19 +7,22 @@ again makes the same commit.
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from br3.agents import Outcome, Reader, Request, agent
 from br3.agents.base import spent_usd
 from br3.agents.process import Ended, Running, adopt, directory_for, start, watch
+from br3.errors import Br3Error
 from br3.orchestrator.working import Work
 from br3.plan.model import Task
-from br3.repo import snapshots, worktrees
+from br3.repo import refs, snapshots, worktrees
 from br3.repo.refs import CommitId, TreeId
 from br3.repo.snapshots import Snapshot
 from br3.telemetry.journal import now
@@ -28,6 +31,11 @@ from br3.workspace import children
 
 # Causes that are nobody's failure: the attempt does not count against the retries.
 NOT_COUNTED = frozenset({"interrupted", "cancelled"})
+MOST_INTERRUPTED = 5
+"""Attempts of one task that may be interrupted before the next one counts: each may have cost money."""
+
+
+_LOOK_AT_BUDGET_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ def attempt(work: Work, task: Task, prompt: str) -> Result:
         directory=str(directory),
         session=request.session,
         head=seen.head,
+        tree=seen.tree,
     )
     chosen = agent(task.agent)
     facts = work.facts() | {
@@ -77,7 +86,7 @@ def attempt(work: Work, task: Task, prompt: str) -> Result:
         env=env,
         prompt_file=request.prompt_file,
     )
-    return _follow(work, task, number, running, chosen.reader(request), left, scope)
+    return _follow(work, task, number, running, chosen.reader(request))
 
 
 def go_on(work: Work, task: Task, seen: AttemptView) -> Result:
@@ -87,23 +96,29 @@ def go_on(work: Work, task: Task, seen: AttemptView) -> Result:
     reader = agent(task.agent).reader(request)
     running = adopt(directory, work.mark)
     if running is not None:
-        left, scope = work.left_usd()
-        return _follow(work, task, seen.number, running, reader, left, scope)
+        return _follow(work, task, seen.number, running, reader)
     ended = watch(Running(directory, work.mark), reader, lambda: None)
+    if ended.exit_code is None:
+        ended = Ended(None, "interrupted")
     return _finish(work, task, seen.number, reader, ended)
 
 
 def commit(work: Work, task: Task, number: int) -> CommitId:
     """Commit what the attempt left uncommitted, by the facts of its ``attempt.finished``; again is the same commit."""
-    facts = work.view.tasks[task.id].attempts[number].finished
+    return commit_facts(work, task, work.view.tasks[task.id].attempts[number].finished, work.run)
+
+
+def commit_facts(work: Work, task: Task, facts: Mapping[str, Any], run: str) -> CommitId:
+    """The same for the data of an ``attempt.finished``, of whichever run."""
     left = Snapshot(
         head=CommitId(facts["head"]),
         branch=facts["branch"],
         head_tree=TreeId(facts["head_tree"]),
         tree=TreeId(facts["tree"]),
     )
-    trailers = {"Br3-Run": work.run, "Br3-Build": work.build.id, "Br3-Task": task.id}
-    return snapshots.commit_snapshot(work.worktree, left, f"{work.build.id}: {task.title}", trailers, facts["when"])
+    trailers = {"Br3-Run": run, "Br3-Build": work.build.id, "Br3-Task": task.id}
+    message = f"{work.build.id}: {task.title}"
+    return snapshots.commit_snapshot(work.worktree, left, work.build.branch, message, trailers, facts["when"])
 
 
 def _request(work: Work, task: Task, directory: Path, left: Decimal | None, *, session: str | None = None) -> Request:
@@ -118,16 +133,20 @@ def _request(work: Work, task: Task, directory: Path, left: Decimal | None, *, s
     )
 
 
-def _follow(
-    work: Work, task: Task, number: int, running: Running, reader: Reader, left: Decimal | None, scope: str
-) -> Result:
+def _follow(work: Work, task: Task, number: int, running: Running, reader: Reader) -> Result:
     began = datetime.fromisoformat(work.view.tasks[task.id].attempts[number].started_ts)
     record = _recorder(work, task, number, reader)
+    limit: tuple[Decimal | None, str] = work.left_usd(task.id, number)
+    looked = time.monotonic()
 
     def tick() -> str | None:
+        nonlocal limit, looked
         record()
         if work.cancel.is_set():
             return "cancelled"
+        if time.monotonic() - looked > _LOOK_AT_BUDGET_S and limit[0] is not None:
+            limit, looked = work.left_usd(task.id, number), time.monotonic()  # other builds spend from it too
+        left, scope = limit
         spent = spent_usd(reader.usage)
         if left is not None and spent is not None and spent > left:
             work.say("budget.exceeded", "error", task=task.id, scope=scope, cost_usd=str(spent), budget_usd=str(left))
@@ -151,11 +170,14 @@ def _recorder(work: Work, task: Task, number: int, reader: Reader) -> Callable[[
 
 
 def _finish(work: Work, task: Task, number: int, reader: Reader, ended: Ended) -> Result:
-    _remove_stale_lock(work.worktree)
+    remove_stale_lock(work.worktree)
     outcome = _outcome(work, reader, ended)
     _recorder(work, task, number, reader)()
-    left = work.snapshot()
     cause, why = outcome.cause, outcome.why
+    try:
+        left = work.snapshot()
+    except Br3Error as error:
+        return _without_snapshot(work, task, number, ended, outcome, error)
     if outcome.claims_success:
         cause, why = _disproof(work, task, left)
     work.say(
@@ -177,17 +199,37 @@ def _finish(work: Work, task: Task, number: int, reader: Reader, ended: Ended) -
     return Result(cause is None, cause, why, number)
 
 
+def _without_snapshot(work: Work, task: Task, number: int, ended: Ended, outcome: Outcome, error: Br3Error) -> Result:
+    """End an attempt that left a worktree which git cannot read: a failure of its own kind, with git's words."""
+    cause = outcome.cause or "worktree"
+    why = outcome.why or f"git cannot take up what the agent left: {error.message}"
+    work.say(
+        "attempt.finished",
+        "warning",
+        task=task.id,
+        attempt=number,
+        outcome="failed",
+        cause=cause,
+        why=work.journal.redact(why),
+        exit_code=ended.exit_code,
+        when=now(),
+        report=work.journal.redact(outcome.report)[-4000:],
+    )
+    return Result(False, cause, why, number)
+
+
 def _outcome(work: Work, reader: Reader, ended: Ended) -> Outcome:
     said = reader.outcome(ended.exit_code if ended.exit_code is not None else -1)
     why = {
         "cancelled": "it was stopped",
         "timeout": f"it took longer than {work.build.timeout_s:g} s",
         "budget": "its budget was spent",
+        "interrupted": "it was interrupted together with its orchestrator",
     }
     if ended.stopped:
         return Outcome(False, ended.stopped, why[ended.stopped], said.report)
     if ended.exit_code is None:
-        return Outcome(False, "interrupted", "it was interrupted from outside", said.report)
+        return Outcome(False, "killed", "it was killed from outside while it was watched", said.report)
     return said
 
 
@@ -197,10 +239,28 @@ def _disproof(work: Work, task: Task, left: Snapshot) -> tuple[str | None, str]:
         where = left.branch or "a detached HEAD"
         return "wrong_branch", f"the agent left the worktree on {where} instead of {work.build.branch}"
     attempts = work.view.tasks[task.id].attempts
-    first = attempts[min(attempts)].started.get("head")
-    if left.head == first and not left.dirty:
-        return "no_change", "the agent said that it was done, but nothing has changed in the worktree"
+    before = _before(work, task) or attempts[min(attempts)].started.get("head")
+    nothing = "the agent said that it was done, but nothing has changed in the worktree"
+    if left.head == before and not left.dirty:
+        return "no_change", nothing
+    base = f"refs/heads/{work.plan.base}"
+    if left.head != before and not left.dirty and refs.is_ancestor(work.git, left.head, base):
+        return "no_change", f"{nothing}: its branch only follows {work.plan.base}"
+    nested = snapshots.new_gitlinks(work.git, CommitId(str(before)), left.tree)
+    if nested:
+        return "nested_repository", f"the agent made a repository of its own in {', '.join(nested)}; it could not land"
     return None, ""
+
+
+def _before(work: Work, task: Task) -> str | None:
+    """The commit on which ``task`` builds: that of the task before it, or where the build started; None for repairs."""
+    before = work.view.start
+    for other in work.build.tasks:
+        if other.id == task.id:
+            return before
+        done = work.view.tasks.get(other.id)
+        before = done.commit if done is not None and done.commit else before
+    return None
 
 
 def _no_money(work: Work, task: Task, scope: str) -> Result:
@@ -209,7 +269,7 @@ def _no_money(work: Work, task: Task, scope: str) -> Result:
     return Result(False, "budget", f"the {scope}'s budget of {budget} USD is spent", 0)
 
 
-def _remove_stale_lock(worktree: Path) -> None:
+def remove_stale_lock(worktree: Path) -> None:
     """A git that was killed leaves its lock; all processes of this build have been ended, so it is nobody's."""
     directory = worktrees.git_dir(worktree)
     if directory is not None:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 from br3.errors import Br3Error, Interrupted
 from br3.orchestrator import prompts, verdicts
-from br3.orchestrator.attempting import NOT_COUNTED, Result, attempt, commit, go_on
+from br3.orchestrator.attempting import (
+    MOST_INTERRUPTED,
+    NOT_COUNTED,
+    Result,
+    attempt,
+    commit,
+    commit_facts,
+    go_on,
+    remove_stale_lock,
+)
 from br3.orchestrator.verification import Verdict, verify
 from br3.orchestrator.working import Work
 from br3.plan.frozen import thaw
@@ -125,23 +134,31 @@ def _carry_over(work: Work) -> None:
             continue
         for task in work.build.tasks:
             done = before.tasks.get(task.id)
-            if (
-                done is None
-                or done.state != "completed"
-                or done.commit is None
-                or done.digest != task_digest(work.build, task)
-                or not refs.is_ancestor(work.git, done.commit, "HEAD")
-            ):
+            if done is None or done.digest != task_digest(work.build, task):
+                return
+            landed = _commit_of(work, task, done, earlier.id)
+            if landed is None or not refs.is_ancestor(work.git, landed, "HEAD"):
                 return
             work.say(
                 "task.carried",
                 task=task.id,
                 title=task.title,
-                commit=done.commit,
+                commit=landed,
                 digest=done.digest,
                 from_run=earlier.id,
             )
         return
+
+
+def _commit_of(work: Work, task: Task, done: TaskView, run: str) -> str | None:
+    """The commit of a task that an earlier run completed, also when it was cut off just before committing."""
+    if done.state == "completed":
+        return done.commit
+    last = done.attempts[max(done.attempts)] if done.attempts else None
+    if last is None or last.state != "succeeded":
+        return None
+    remove_stale_lock(work.worktree)
+    return commit_facts(work, task, last.finished, run)
 
 
 def _do_task(work: Work, task: Task) -> None:
@@ -186,6 +203,7 @@ def _unfinished(work: Work, task: Task) -> Result | None:
     if last.state == "running":
         return go_on(work, task, last)
     children.end_marked(work.mark)
+    remove_stale_lock(work.worktree)
     if last.state == "succeeded":
         return Result(True, None, "", last.number)
     return None
@@ -199,8 +217,9 @@ def _stop_if_final(work: Work, task: Task, result: Result) -> None:
         work.say("task.failed", "error", task=task.id, cause=result.cause, reason=result.why)
         raise BuildFailed(result.cause, f"task {task.id}: {result.why}", _log_of_last(work, task))
     if result.cause == "budget":
-        if result.number:
-            commit(work, task, result.number)  # paid work is kept on its branch
+        facts = work.view.tasks[task.id].attempts[result.number].finished if result.number else {}
+        if facts.get("branch") == work.build.branch:
+            commit(work, task, result.number)  # paid work is kept, on the build's branch and no other
         work.say("task.failed", "error", task=task.id, cause="budget", reason=result.why)
         raise BuildFailed("budget", f"task {task.id}: {result.why}")
 
@@ -213,6 +232,8 @@ def _verify_and_repair(work: Work) -> None:
             commit(work, repair, result.number)
         elif result is not None:
             _stop_if_final(work, repair, result)
+    if _cut_off_work(work):
+        _repair(work, repair, None, None)
     while True:
         verdict, log = _verify(work)
         if verdict is None or verdict.passed:
@@ -224,6 +245,16 @@ def _verify_and_repair(work: Work) -> None:
         _repair(work, repair, verdict, log)
 
 
+def _cut_off_work(work: Work) -> bool:
+    """Whether the worktree holds what an attempt left that did not come to its end: it belongs into a repair."""
+    views = [work.view, *(run.builds[work.build.id] for run in work.chain if work.build.id in run.builds)]
+    last = max((a for view in views for a in view.attempts), key=lambda a: a.started_ts, default=None)
+    if last is None or last.state == "succeeded" or work.build.retries == 0:
+        return False
+    tip = work.snapshot()
+    return tip.dirty and tip.branch == work.build.branch
+
+
 def _verify(work: Work) -> tuple[Verdict | None, Path | None]:
     """Verify the tip of the branch; (None, None) when it has passed already. Records the verdict."""
     tip = work.snapshot()
@@ -232,7 +263,8 @@ def _verify(work: Work) -> tuple[Verdict | None, Path | None]:
         raise BuildFailed("wrong_branch", f"the worktree is on {tip.branch or 'a detached HEAD'}")
     if tip.dirty:
         paths = worktrees.uncommitted(work.worktree, work.excludes)
-        raise BuildFailed("uncommitted", f"uncommitted changes in {work.worktree}: {', '.join(paths[:5])}")
+        where = f"{work.worktree}: {', '.join(paths[:5])}"
+        raise BuildFailed("uncommitted", f"uncommitted changes in {where}; commit or discard them there")
     key = work.verdict_key(tip.head_tree)
     known = verdicts.find(read_events(work.common_dir), key)
     if known is not None and known.kind == "quality.passed":
@@ -255,7 +287,7 @@ def run_verification(work: Work, head: refs.CommitId, key: verdicts.Key) -> tupl
         directory=directory,
         timeout_s=work.build.timeout_s,
         excludes=work.excludes,
-        generated=work.left_by_verification(),
+        generated=work.generated(),
         cancel=work.cancel,
     )
     work.say(
@@ -271,10 +303,15 @@ def run_verification(work: Work, head: refs.CommitId, key: verdicts.Key) -> tupl
     return verdict, directory
 
 
-def _repair(work: Work, repair: Task, verdict: Verdict, log: Path | None) -> None:
-    """Attempts that mend the verification, until one changed something; BuildFailed when the retries are used up."""
-    reason = verdict.reason or "the verification failed"
-    shown = children.tail(verdict.results[-1].log, 200) if verdict.results else ""
+def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None) -> None:
+    """Attempts that mend the verification, until one changed something; BuildFailed when the retries are used up.
+
+    Without a verdict the trouble is work that an attempt left uncommitted when it was cut off.
+    """
+    reason = "an attempt was cut off, and what it had done so far lies uncommitted in the worktree"
+    if verdict is not None:
+        reason = verdict.reason or "the verification failed"
+    shown = children.tail(verdict.results[-1].log, 200) if verdict and verdict.results else ""
     trouble = work.journal.redact(f"{reason}\n\n{shown}")
     if REPAIR not in work.view.tasks and work.build.retries > 0:
         work.say("task.started", task=REPAIR, title=repair.title)
@@ -299,7 +336,7 @@ def _repair_task(work: Work) -> Task:
     last = work.build.tasks[-1]
     return Task(
         id=REPAIR,
-        title="repair what the verification found",
+        title="mend what the verification found",
         prompt="",
         agent=last.agent,
         command=last.command,
@@ -308,8 +345,9 @@ def _repair_task(work: Work) -> Task:
 
 
 def _counted(work: Work, task: Task) -> int:
-    attempts = work.view.tasks[task.id].attempts.values()
-    return sum(1 for a in attempts if a.finished and a.finished.get("cause") not in NOT_COUNTED)
+    causes = [a.finished.get("cause") for a in work.view.tasks[task.id].attempts.values() if a.finished]
+    free = sum(cause in NOT_COUNTED for cause in causes)
+    return len(causes) - min(free, MOST_INTERRUPTED)
 
 
 def _last_cause(work: Work, task: Task) -> tuple[str, str]:

@@ -47,6 +47,7 @@ def for_repair(plan: Plan, build: Build, *, worktree: str, trouble: str) -> str:
     ]
     if build.prompt:
         parts.append(f"## What the build was asked to do\n\n{build.prompt.strip()}")
+    parts += [_task(task) for task in build.tasks]
     parts += _held_to(build)
     parts.append(_trouble(trouble))
     parts.append(_closing())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 import shutil
@@ -17,6 +16,7 @@ from br3.errors import Interrupted
 from br3.orchestrator.counts import Tests, read_counts, read_coverage
 from br3.plan.model import Verify
 from br3.repo import worktrees
+from br3.repo.snapshots import file_digest
 from br3.workspace import children
 
 # What a verification may leave untracked in a worktree without making it dirty; more is a sign of something else.
@@ -96,7 +96,7 @@ def verify(
     """
     shutil.rmtree(directory, ignore_errors=True)  # of an earlier try that was interrupted here
     directory.mkdir(parents=True)
-    before = set(worktrees.uncommitted(worktree, excludes)) - generated.keys()
+    before = {path: file_digest(worktree / path) for path in worktrees.uncommitted(worktree, excludes)}
     results: list[CommandResult] = []
     mark = ""
     for number, command in enumerate(wanted.run, start=1):
@@ -111,10 +111,12 @@ def verify(
             break
     if mark:
         children.end_marked(mark)  # servers that a test run left behind
-    left = _left_behind(worktree, before, excludes)
+    left, changed = _left_behind(worktree, before, generated, excludes)
     tests = _sum([r.tests for r in results])
     coverage = min((r.coverage for r in results if r.coverage is not None), default=None)
     reason = _why_not(wanted, results, tests, coverage)
+    if reason is None and changed:
+        reason = f"the verification changed files that git tracks: {', '.join(changed[:8])}"
     warnings = _keep_artifacts(wanted.artifacts, worktree, directory / "artifacts")
     return Verdict(reason is None, tuple(results), tests, coverage, reason, left, tuple(warnings))
 
@@ -173,22 +175,18 @@ def _sum(counts: Sequence[Tests | None]) -> Tests | None:
     return sum(known[1:], known[0]) if known else None
 
 
-def _left_behind(worktree: Path, before: set[str], excludes: Path | None) -> dict[str, str]:
-    """Untracked files that appeared while verifying, by their content: they are not work until somebody edits them."""
-    appeared = sorted(set(worktrees.uncommitted(worktree, excludes)) - before)
-    known = set(worktrees.tracked(worktree, appeared))
-    new = [path for path in appeared if path not in known]
+def _left_behind(
+    worktree: Path, before: Mapping[str, str | None], generated: Mapping[str, str], excludes: Path | None
+) -> tuple[dict[str, str], list[str]]:
+    """What the verification left: untracked files by their content (they are not work until somebody edits them), and
+    tracked files that it changed (then what passed is not what is committed)."""
+    now = sorted(worktrees.uncommitted(worktree, excludes))
+    known = set(worktrees.tracked(worktree, now))
+    new = [path for path in now if path not in known and (path not in before or path in generated)]
+    changed = [p for p in now if p in known and (p not in before or before[p] != file_digest(worktree / p))]
     if len(new) > _MOST_LEFT:
-        return {}
-    return {path: digest for path in new if (digest := file_digest(worktree / path))}
-
-
-def file_digest(path: Path) -> str | None:
-    """The digest of a regular file's content, None for anything else."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else None
-    except OSError:
-        return None
+        return {}, changed
+    return {path: digest for path in new if (digest := file_digest(worktree / path))}, changed
 
 
 def _keep_artifacts(patterns: Sequence[str], worktree: Path, target: Path) -> list[str]:

@@ -10,17 +10,16 @@ from typing import Any
 
 from br3.orchestrator import verdicts
 from br3.orchestrator.verdicts import Key
-from br3.orchestrator.verification import file_digest
 from br3.plan.model import Build, Plan
 from br3.repo import snapshots
 from br3.repo.refs import TreeId
 from br3.repo.runner import Git
-from br3.repo.snapshots import Snapshot
+from br3.repo.snapshots import Snapshot, file_digest
 from br3.telemetry import BuildView, Journal, RunView, read_events, replay
 from br3.telemetry.journal import now
-from br3.telemetry.replay import advance, lineage, spent
+from br3.telemetry.replay import advance, lineage
 from br3.workspace import children
-from br3.workspace.preparing import facts_for_children, port_of
+from br3.workspace.preparing import facts_for_children, left_by_setup, port_of
 
 
 @dataclass
@@ -72,16 +71,16 @@ class Work:
         advance(self.view, kind, gen=self.gen, task=task, attempt=attempt, ts=now(), data=data)
         self.journal.append(kind, severity, self.run, self.build.id, task, attempt, gen=self.gen, **data)
 
-    def left_by_verification(self) -> dict[str, str]:
-        """Untracked files that the last verification wrote and nobody has touched since: path → digest."""
+    def generated(self) -> dict[str, str]:
+        """What set-up and the last verification left and nobody has touched since: path → digest."""
         views = [self.view, *(run.builds[self.build.id] for run in self.chain if self.build.id in run.builds)]
         quality = next((view.quality for view in views if view.quality), None)
-        left = (quality or {}).get("left") or {}
+        left = {**left_by_setup(self.worktree), **((quality or {}).get("left") or {})}
         return {path: digest for path, digest in left.items() if file_digest(self.worktree / path) == digest}
 
     def snapshot(self) -> Snapshot:
-        """The worktree as it is, without what verification left in it."""
-        return snapshots.snapshot(self.worktree, self.excludes, list(self.left_by_verification()))
+        """The worktree as it is, without what set-up and verification left in it."""
+        return snapshots.snapshot(self.worktree, self.excludes, list(self.generated()))
 
     def facts(self) -> dict[str, str]:
         """The ``BR3_*`` variables of this build."""
@@ -102,33 +101,32 @@ class Work:
         """The key of this build's verification of ``tree``."""
         return verdicts.key(tree, self.build.verify, [*self.plan.setup.run, *self.build.setup], self.worktree)
 
-    def left_usd(self) -> tuple[Decimal | None, str]:
-        """What may still be spent, and whose budget that is; None without a limit. Read from the journal."""
+    def left_usd(self, task: str | None = None, attempt: int | None = None) -> tuple[Decimal | None, str]:
+        """What may still be spent, and whose budget that is; None without a limit. Read from the journal.
+
+        What the attempt ``attempt`` of ``task`` has spent so far is not subtracted.
+        """
+        mine_now = self.view.tasks[task].attempts.get(attempt) if task and attempt else None
+        own = known_sum(mine_now.usage) if mine_now else Decimal(0)
         limits: list[tuple[Decimal, str]] = []
         if self.build.budget_usd or self.plan.budget_usd:
             runs = replay(read_events(self.common_dir))
             chain = lineage(runs, self.run) or self.chain
             if self.build.budget_usd:
-                mine = known_cost(chain, [self.build.id])
+                mine = known_cost(chain, [self.build.id]) - own
                 limits.append((Decimal(self.build.budget_usd) - mine, "build"))
             if self.plan.budget_usd:
                 everyone = [build.id for build in self.plan.builds]
-                limits.append((Decimal(self.plan.budget_usd) - known_cost(chain, everyone), "run"))
+                limits.append((Decimal(self.plan.budget_usd) - known_cost(chain, everyone) + own, "run"))
         return min(limits, default=(None, ""), key=lambda limit: limit[0])
 
 
 def known_cost(chain: list[RunView], builds: list[str]) -> Decimal:
     """What is known to have been spent on ``builds`` in a lineage; attempts of unknown cost count as nothing here."""
-    costs = [
-        Decimal(str(u["cost_usd"]))
-        for run in chain
-        for build in builds
-        if build in run.builds
-        for attempt in run.builds[build].attempts
-        for u in attempt.usage
-        if u.get("cost_usd") is not None
-    ]
-    return sum(costs, Decimal(0))
+    views = [run.builds[build] for run in chain for build in builds if build in run.builds]
+    return sum((known_sum(attempt.usage) for view in views for attempt in view.attempts), Decimal(0))
 
 
-__all__ = ["Work", "known_cost", "spent"]
+def known_sum(usage: list[dict[str, Any]]) -> Decimal:
+    """The known dollars among the data of usage events."""
+    return sum((Decimal(str(u["cost_usd"])) for u in usage if u.get("cost_usd") is not None), Decimal(0))

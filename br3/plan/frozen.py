@@ -29,9 +29,17 @@ class Frozen:
 
 
 def digest(plan: Plan) -> str:
-    """SHA-256, in hex, of the plan as canonical JSON: sorted keys, no spaces, UTF-8."""
-    canonical = json.dumps(to_json(plan), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    """SHA-256, in hex, of the plan as canonical JSON: sorted keys, no spaces, UTF-8.
+
+    How many builds are at work at once is left out: it changes how a plan is run, not the plan.
+    """
+    return _digest(to_json(plan))
+
+
+def _digest(data: dict[str, Any]) -> str:
+    told = {name: value for name, value in data.items() if name != "jobs"}
+    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 
 
 def freeze(plan: Plan, directory: Path, **facts: Any) -> str:
@@ -57,12 +65,14 @@ def thaw(directory: Path) -> Frozen:
     path = directory / FROZEN_FILE
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        plan, noted = from_json(facts.pop("plan")), facts.pop("digest")
+        # The digest is of what was written: another version of br3 may have fields that this one has not.
+        written, noted = facts.pop("plan"), facts.pop("digest")
+        plan = from_json(written)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no plan in {directory}", hint="br3 run") from error
+        raise UsageError(f"there is no plan in {directory}", hint="br3 run begins a new run") from error
     except (ValueError, TypeError, KeyError) as error:
         raise Br3Error(f"{path} is damaged: {error}", hint="start a new run: br3 run") from error
-    if digest(plan) != noted:
+    if _digest(written) != noted:
         raise Br3Error(f"{path} was changed after it was frozen", hint="start a new run: br3 run")
     return Frozen(plan, noted, facts)
 

@@ -131,10 +131,11 @@ def to_json(plan: Plan) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> Plan:
-    """The inverse of ``to_json``."""
+    """The inverse of ``to_json``; fields that another version of br3 wrote and this one does not know are left out."""
 
-    def tuples(kind: type, fields: dict[str, Any]) -> Any:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    def tuples(kind: Any, fields: dict[str, Any]) -> Any:
+        known = {field.name for field in dataclasses.fields(kind)}
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if k in known})
 
     builds = tuple(
         tuples(
@@ -147,13 +148,15 @@ def from_json(data: dict[str, Any]) -> Plan:
         )
         for build in data["builds"]
     )
-    return Plan(
-        **{
+    plan: Plan = tuples(
+        Plan,
+        {
             **data,
             "builds": builds,
             "setup": tuples(Setup, data["setup"]),
             "verify": tuples(Verify, data["verify"]),
-            "release": Release(**data["release"]),
-            "criteria": tuple(Criterion(**criterion) for criterion in data["criteria"]),
-        }
+            "release": tuples(Release, data["release"]),
+            "criteria": tuple(tuples(Criterion, criterion) for criterion in data["criteria"]),
+        },
     )
+    return plan

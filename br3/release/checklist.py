@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from br3.dispatch.sessions import Session
@@ -27,26 +27,21 @@ class Checked:
         return {True: "✓", False: "✗", None: "?"}[self.met]
 
 
-def check(
-    session: Session,
-    ask: Callable[[str], bool] | None,
-    report: Callable[[str], None] = lambda _: None,
-) -> list[Checked]:
-    """Evaluate the plan's criteria. ``ask`` puts a question to a person; None when there is nobody.
+def run_commands(session: Session, report: Callable[[str], None] = lambda _: None) -> dict[str, Checked]:
+    """Evaluate the criteria that are commands, by name.
 
-    Commands run in a throw-away worktree of base as it stands, so that they leave nothing in the user's checkout.
+    They run in a throw-away worktree of base as it stands, so that they leave nothing in the user's checkout.
     """
-    criteria = session.plan.criteria
-    commands = [c for c in criteria if c.run]
-    seen: dict[str, Checked] = {}
-    if commands:
-        seen = _run_all(session, commands, report)
-    results = []
-    for criterion in criteria:
+    commands = [c for c in session.plan.criteria if c.run]
+    return _run_all(session, commands, report) if commands else {}
+
+
+def conclude(session: Session, seen: dict[str, Checked], ask: Callable[[str], bool] | None) -> Iterator[Checked]:
+    """Every criterion in the plan's order; ``ask`` puts a question to a person, None when there is nobody."""
+    for criterion in session.plan.criteria:
         result = seen.get(criterion.name) or _without_command(criterion, ask)
-        results.append(result)
         session.journal.append("criterion.checked", run=session.run, name=result.name, met=result.met, seen=result.seen)
-    return results
+        yield result
 
 
 def _run_all(session: Session, commands: list[Criterion], report: Callable[[str], None]) -> dict[str, Checked]:

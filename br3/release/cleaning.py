@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import Standing, standings
 from br3.plan.model import Build
 from br3.repo import refs, worktrees
+from br3.repo.runner import Git
 from br3.telemetry import Lock, LockHeld
 from br3.workspace import children
 
@@ -20,6 +23,8 @@ class Cleaned:
     removed: list[str] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
     given_up: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+    """Per build, why it would have been kept without ``--force``."""
 
 
 def clean(session: Session, builds: Sequence[Build], *, force: bool = False) -> Cleaned:
@@ -48,11 +53,21 @@ def _clean_one(session: Session, standing: Standing, cleaned: Cleaned, *, force:
         return
     _remove(session, standing, gen)
     cleaned.removed.append(standing.id)
+    if reason:
+        cleaned.lost[standing.id] = reason
     if reason and standing.commit and standing.branch_exists:
         cleaned.given_up[standing.build.branch] = standing.commit
 
 
 def _would_lose(session: Session, standing: Standing) -> str | None:
+    path = standing.worktree
+    if standing.present and worktrees.git_dir(path) is None:
+        return f"{path} is no worktree any more: its .git file is gone or replaced, so nobody can tell what is in it"
+    reason = _checked_out_elsewhere(session, standing)
+    if standing.present and reason is None:
+        reason = _stray_head(standing) or _nested_repository(path)
+    if reason:
+        return reason
     if standing.dirty:
         more = f" and {len(standing.dirty) - 5} more" if len(standing.dirty) > 5 else ""
         return f"uncommitted changes in {standing.worktree}: {', '.join(standing.dirty[:5])}{more}"
@@ -61,6 +76,37 @@ def _would_lose(session: Session, standing: Standing) -> str | None:
         count = refs.count_between(session.repository.git, base, standing.commit)
         if count:
             return f"{count} commits on {standing.build.branch} have not landed"
+    return None
+
+
+def _stray_head(standing: Standing) -> str | None:
+    """Commits that only the worktree's own HEAD holds."""
+    git = Git(standing.worktree)
+    head = refs.resolve(git, "HEAD")
+    if head is not None and not git("for-each-ref", "--contains", head, "--count=1", "refs/heads", "refs/tags").text:
+        return f"HEAD of {standing.worktree} holds commits ({head[:9]}) that are on no branch"
+    return None
+
+
+def _checked_out_elsewhere(session: Session, standing: Standing) -> str | None:
+    for other in worktrees.list_worktrees(session.repository.git):
+        if other.branch == standing.build.branch and not worktrees.same_path(other.path, standing.worktree):
+            return f"its branch {standing.build.branch} is checked out in {other.path}"
+    return None
+
+
+def _nested_repository(worktree: Path) -> str | None:
+    """A repository inside the worktree whose objects would go with it."""
+    for directory, names, files in os.walk(worktree):
+        if Path(directory) == worktree:
+            names[:] = [n for n in names if n not in (".venv", "node_modules")]
+        elif ".git" in names:
+            return f"{directory} is a repository of its own; its commits are nowhere else"
+        elif ".git" in files:
+            # A submodule: fine as long as what is checked out there came from its remote.
+            found = Git(Path(directory))("for-each-ref", "--contains", "HEAD", "--count=1", "refs/remotes", ok=(0, 128))
+            if not found.text.strip():
+                return f"the submodule {directory} is at a commit that its remote does not have"
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import Standing, standings
 from br3.errors import Br3Error, Refused, UsageError
+from br3.landing.moving import recover
 from br3.repo import refs
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git, GitError
@@ -18,7 +19,10 @@ from br3.telemetry import Lock
 
 @dataclass(frozen=True)
 class Released:
-    """The tag, the commit it names, whether base and tag are at ``remote``; ``news`` is whether this call made it."""
+    """The tag, the commit it names, and whether base and tag are at ``remote``.
+
+    ``made`` and ``pushed_now`` say whether it was by this call.
+    """
 
     tag: str
     commit: CommitId
@@ -26,6 +30,7 @@ class Released:
     remote: str | None
     notes: str
     made: bool
+    pushed_now: bool
 
     def as_json(self) -> dict[str, Any]:
         """The shape of ``release --json`` (DESIGN §9)."""
@@ -51,19 +56,21 @@ def release(session: Session, *, tag: str | None, message: str | None, push: boo
         raise UsageError("no tag is named", hint="[release] tag in br3.toml, or: br3 release --tag v1.0.0")
     with Lock(session.common_dir, "base", plan.base).acquire(wait_s=1) as lock:
         session.refresh()
+        recover(git, plan.base, session.events, session.journal, gen=lock.gen)
+        session.refresh()
         base = refs.resolve(git, f"refs/heads/{plan.base}")
         landed = [s for s in standings(session) if s.landed]
         if base is None or not landed:
             raise Br3Error("nothing of this plan has landed yet, so there is nothing to tag", hint="br3 merge")
         if push:
-            _check_remote(git, remote)
+            check_remote(git, remote)
         notes = notes_of(session, message or plan.release.message or plan.name, landed)
-        commit, made = _tag(session, name, base, notes, push, remote, lock.gen)
+        commit, made = _tag(session, name, base, landed, notes, push, remote, lock.gen)
         pushed = _was_pushed(session, name, commit, remote)
         if push and not pushed:
             _push(session, name, commit, remote, lock.gen)
-            pushed = True
-    return Released(name, commit, pushed, remote if pushed else None, notes, made)
+    done = pushed or push
+    return Released(name, commit, done, remote if done else None, notes, made, pushed_now=push and not pushed)
 
 
 def notes_of(session: Session, message: str, landed: Sequence[Standing]) -> str:
@@ -79,20 +86,26 @@ def notes_of(session: Session, message: str, landed: Sequence[Standing]) -> str:
 
 
 def _tag(
-    session: Session, name: str, base: CommitId, notes: str, push: bool, remote: str, gen: int
+    session: Session,
+    name: str,
+    base: CommitId,
+    landed: Sequence[Standing],
+    notes: str,
+    push: bool,
+    remote: str,
+    gen: int,
 ) -> tuple[CommitId, bool]:
     """The commit the tag names, and whether it was made now. A tag of our own for what base contains is kept."""
     git = session.repository.git
     existing = refs.resolve(git, f"refs/tags/{name}")
     if existing is not None:
-        ours = any(
-            e.kind in ("release.intent", "release.tagged")
-            and e.data.get("tag") == name
-            and e.data["commit"] == existing
-            for e in session.events
-        )
-        if not ours or not refs.is_ancestor(git, existing, base):
-            raise Refused(f"the tag {name} exists already, at {existing[:12]}", hint="br3 release --tag ANOTHER")
+        if not _is_ours(session, name, existing) or not refs.is_ancestor(git, existing, base):
+            raise Refused(f"the tag {name} exists already, at {existing[:12]}", hint=_OTHER_TAG)
+        commits = {s.id: s.commit for s in landed if s.commit}
+        inside = refs.contained(git, commits.values(), existing)
+        later = [build for build, commit in commits.items() if commit not in inside]
+        if later:
+            raise Refused(f"the tag {name} is at {existing[:12]}, without {', '.join(later)}", hint=_OTHER_TAG)
         return existing, False
     facts: dict[str, Any] = {"tag": name, "commit": base}
     session.journal.append("release.intent", run=session.run, gen=gen, push=push, remote=remote, **facts)
@@ -101,7 +114,26 @@ def _tag(
     return base, True
 
 
-def _check_remote(git: Git, remote: str) -> None:
+def check(session: Session, *, push: bool, remote: str) -> None:
+    """See beforehand, before anything lands, that the plan's release can be made: its tag and its remote."""
+    git, tag = session.repository.git, session.plan.release.tag
+    if tag and push:
+        check_remote(git, remote)
+    existing = refs.resolve(git, f"refs/tags/{tag}") if tag else None
+    if existing is not None and not _is_ours(session, str(tag), existing):
+        raise Refused(f"the tag {tag} exists already, at {existing[:12]}; nothing was landed", hint=_OTHER_TAG)
+
+
+_OTHER_TAG = "name another in br3.toml, [release] tag, or: br3 release --tag ANOTHER"
+
+
+def _is_ours(session: Session, name: str, commit: CommitId) -> bool:
+    facts = [e.data for e in session.events if e.kind in ("release.intent", "release.tagged")]
+    return any((data.get("tag"), data.get("commit")) == (name, commit) for data in facts)
+
+
+def check_remote(git: Git, remote: str) -> None:
+    """UsageError when there is no such remote."""
     known = git("remote").text.split()
     if remote not in known:
         there = f"remotes here: {', '.join(known)}" if known else f"git remote add {remote} URL"
@@ -117,12 +149,13 @@ def _was_pushed(session: Session, name: str, commit: CommitId, remote: str) -> b
 
 
 def _push(session: Session, name: str, commit: CommitId, remote: str, gen: int) -> None:
-    git, base = session.repository.git, session.plan.base
+    git, base = Git(session.repository.top), session.plan.base
     specs = [f"refs/heads/{base}:refs/heads/{base}", f"refs/tags/{name}:refs/tags/{name}"]
     # Where nobody can answer, a question for a password would wait for ever.
     env = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
     try:
-        git("push", "--atomic", "--porcelain", remote, *specs, env=env)
+        # Nothing but these two, whatever push.followTags or push.recurseSubmodules say.
+        git("push", "--atomic", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", remote, *specs, env=env)
     except GitError as error:
         reason = session.journal.redact(error.stderr.strip() or "the remote rejected it")
         session.journal.append(

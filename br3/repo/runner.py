@@ -33,6 +33,23 @@ _KEPT = frozenset(
     }
 )
 
+PRIVATE = frozenset(
+    {
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "ANTHROPIC_CUSTOM_HEADERS",
+        "BR3_TRUST",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "CODEX_API_KEY",
+        "GEMINI_API_KEY",
+        "GOOGLE_API_KEY",
+        "OPENAI_API_KEY",
+        "OPENROUTER_API_KEY",
+    }
+)
+"""Consent, and keys for paid models: for br3 and the agent that needs them, never for git, its hooks, a set-up, a
+verification or a criterion."""
+
 _HALF_ADDED = re.compile(rb"worktrees/[^\n]*/commondir")
 
 calls = 0
@@ -96,7 +113,7 @@ class Git:
         words = [os.fspath(a) for a in args]
         settings = [w for key, value in (config or {}).items() for w in ("-c", f"{key}={value}")]
         command = ["git", *settings, *words]
-        environment = scrubbed(os.environ)
+        environment = {k: v for k, v in scrubbed(os.environ).items() if k not in PRIVATE}
         # br3's own calls are not the user's work: its hooks stay out of them. A status must not fight for the lock.
         environment |= {"BR3_HOOKS": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
         environment.update(env or {})
@@ -110,8 +127,8 @@ class Git:
             time.sleep(pause_s)
         if os.environ.get("BR3_TRACE") == "1":
             spent_ms = (time.monotonic() - started) * 1000
-            line = f"br3: {spent_ms:6.1f} ms  {self.directory}$ {shlex.join(command)} → {done.returncode}"
-            print(line, file=sys.stderr)
+            line = f"br3: {spent_ms:6.1f} ms  {self.directory}$ {shlex.join(command)} → {done.returncode}\n"
+            sys.stderr.write(line)
         if done.returncode not in ok:
             raise GitError(words, done.returncode, os.fsdecode(done.stderr))
         return Result(done.returncode, done.stdout, done.stderr)

@@ -8,6 +8,7 @@ Processes: ``snapshot`` 3 · ``commit_snapshot`` 4.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -86,34 +87,67 @@ def snapshot(worktree: Path, excludes: Path, leave_out: Sequence[str] = ()) -> S
     with tempfile.TemporaryDirectory(prefix="br3-index-") as scratch:
         index = Path(scratch) / "index"
         real = _index(worktree)
-        if real.exists():
-            shutil.copy2(real, index)  # its cached stat data spares hashing what has not changed
+        if not real.exists():
+            # Against an empty index everything that is not there would look deleted.
+            raise Br3Error(f"the worktree {worktree} has no index: its checkout was cut off", hint="br3 up mends it")
+        shutil.copy2(real, index)  # its cached stat data spares hashing what has not changed
         env = {"GIT_INDEX_FILE": str(index)}
+        # A warning about line ends is for people; as an error it would end every attempt.
+        config = {"core.excludesFile": str(excludes), "core.safecrlf": "false"}
         spared = [f":(top,exclude,literal){path}" for path in leave_out]
-        git("add", "--all", "--", ":/", *spared, env=env, config={"core.excludesFile": str(excludes)})
+        git("add", "--all", "--", ":/", *spared, env=env, config=config)
         tree = TreeId(git("write-tree", env=env).text)
     return Snapshot(head, branch, head_tree, tree)
 
 
-def commit_snapshot(worktree: Path, seen: Snapshot, message: str, trailers: Mapping[str, str], when: str) -> CommitId:
-    """Commit ``seen.tree`` on ``seen.branch``; ``when`` (RFC 3339) dates it, so that a repetition is the same commit.
+def commit_snapshot(
+    worktree: Path, seen: Snapshot, branch: str, message: str, trailers: Mapping[str, str], when: str
+) -> CommitId:
+    """Commit ``seen.tree`` on ``branch``, which must be checked out; ``when`` (RFC 3339) dates it, so that
+    a repetition is the same commit.
 
     The index follows; files in the worktree are not touched. Hooks of the user's do not run: this is br3's commit.
     """
     git = Git(worktree)
-    if seen.branch is None:
-        raise Br3Error(f"HEAD of {worktree} is detached: nothing can be committed on a branch")
+    if seen.branch != branch:
+        raise Br3Error(f"{worktree} is on {seen.branch or 'a detached HEAD'}, not on {branch}: nothing is committed")
     if not seen.dirty:
         return seen.head
     dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
     text = merges.with_trailers(git, message, trailers)
     made = merges.commit(git, seen.tree, [seen.head], text, env=dates)
-    ref = f"refs/heads/{seen.branch}"
+    ref = f"refs/heads/{branch}"
     if refs.resolve(git, ref) != made and not refs.move(git, ref, made, seen.head, "br3: commit what was left"):
-        raise Br3Error(f"the branch {seen.branch} was moved by somebody else while br3 was committing on it")
+        raise Br3Error(f"the branch {branch} was moved by somebody else while br3 was committing on it")
     # --mixed: the index becomes the commit's tree, the files stay.
     git("reset", "--quiet", "--mixed", "HEAD", "--")
     return made
+
+
+def new_gitlinks(git: Git, old: CommitId, tree: TreeId) -> list[str]:
+    """Paths at which ``tree`` has a nested repository that ``old`` has not, and that is no declared submodule.
+
+    Their commits would be recorded, but not kept: they lie in a repository that goes with the worktree.
+    """
+    found = []
+    fields = git("diff-tree", "-r", "-z", "--raw", "--no-renames", old, tree).fields
+    for facts, path in zip(fields[::2], fields[1::2], strict=False):
+        if facts.split()[1] == "160000" and not facts.startswith(":160000"):
+            found.append(path)
+    if not found:
+        return []
+    blob = f"{tree}:.gitmodules"
+    declared = git("config", "--blob", blob, "--get-regexp", r"^submodule\..*\.path$", ok=(0, 1, 128)).text
+    paths = {line.partition(" ")[2] for line in declared.splitlines()}
+    return [path for path in found if path not in paths]
+
+
+def file_digest(path: Path) -> str | None:
+    """The digest of a regular file's content, None for anything else."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else None
+    except OSError:
+        return None
 
 
 def _index(worktree: Path) -> Path:

@@ -50,6 +50,11 @@ class Repository:
         return self.common_dir.parent if self.common_dir.name in (".git", ".bare") else self.common_dir
 
     @property
+    def top(self) -> Path:
+        """Where a person would call git: the main worktree, or the bare repository. Relative remotes start there."""
+        return self.home if (self.home / ".git").exists() else self.common_dir
+
+    @property
     def name(self) -> str:
         """The repository's name, for worktree paths."""
         return self.home.name.removesuffix(".git") or self.home.name
@@ -64,6 +69,8 @@ class Worktree:
     branch: str | None
     bare: bool = False
     locked: bool = False
+    adding: bool = False
+    """Git is adding it just now, or was killed while it did."""
     prunable: bool = False
 
 
@@ -97,6 +104,7 @@ def list_worktrees(git: Git) -> list[Worktree]:
                     branch=facts["branch"].removeprefix("refs/heads/") if "branch" in facts else None,
                     bare="bare" in facts,
                     locked="locked" in facts,
+                    adding=facts.get("locked") == "initializing",
                     prunable="prunable" in facts,
                 )
             )
@@ -147,6 +155,23 @@ def add(git: Git, path: Path, *, branch: str | None, commit: CommitId, create: b
     # Exit code 1 says that some entry is not up to date (a filter or a hook rewrote it): not our concern.
     git.at(path)("update-index", "-q", "--refresh", ok=(0, 1))
     return complaint
+
+
+def finish_checkout(git: Git, seen: Worktree) -> bool:
+    """Finish the checkout of a worktree whose adding was killed; says whether there was anything to finish.
+
+    Such a worktree holds nothing but a part of its commit's files: nobody has worked in it yet.
+    """
+    directory = git_dir(seen.path)
+    if directory is None or not (seen.adding or not (directory / "index").exists()):
+        return False
+    with _one_at_a_time(git):  # so that no other br3 is adding it at this moment
+        if seen.adding:
+            git("worktree", "unlock", str(seen.path), ok=(0, 128))
+        (directory / "index.lock").unlink(missing_ok=True)
+        git.at(seen.path)("reset", "--quiet", "--hard")
+    git.at(seen.path)("update-index", "-q", "--refresh", ok=(0, 1))
+    return True
 
 
 @contextmanager

@@ -133,10 +133,11 @@ def redact_value(value: Any, known: Iterable[str] = ()) -> Any:
 
 def known_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The values of the variables whose names look like keys, tokens, secrets or passwords; longest first."""
-    return _usable(value for name, value in environ.items() if _names_secret(name))
+    return _usable(value for name, value in environ.items() if names_secret(name))
 
 
-def _names_secret(name: str) -> bool:
+def names_secret(name: str) -> bool:
+    """Whether a variable of this name holds a secret, as far as its name tells."""
     return any(found.end() == len(name) for found in _SECRET_NAME.finditer(name))
 
 

@@ -20,8 +20,8 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "run.created": Kind("a plan was frozen for execution", True, "plan, digest, base, base_commit, builds, continues"),
-    "run.started": Kind("a dispatcher began to work on the run", True, "jobs"),
-    "run.attached": Kind("another dispatcher took the run over", True),
+    "run.started": Kind("a dispatcher began to work on the run", True, "jobs, selected"),
+    "run.attached": Kind("another dispatcher took the run over", True, "jobs, selected"),
     "run.paused": Kind("the run was paused", True),
     "run.completed": Kind("every build is verified", True),
     "run.failed": Kind("at least one build is not verified", True, "reason"),
@@ -32,7 +32,7 @@ KINDS: dict[str, Kind] = {
     "build.verifying": Kind("its tasks are done, its verification runs", True, "commit"),
     "build.repairing": Kind("its verification failed, an attempt mends it", True, "reason"),
     "build.verified": Kind("its verification passed on the tip of its branch", True, "commit, tree"),
-    "build.failed": Kind("it ended without being verified", True, "cause, reason, log"),
+    "build.failed": Kind("it ended without being verified", True, "cause, reason, log, hint"),
     "build.skipped": Kind("it was not started", True, "reason, files"),
     "build.cancelled": Kind("it was stopped by its user", True, "reason"),
     "task.started": Kind("its first attempt is about to begin", True, "title"),
@@ -75,7 +75,7 @@ KINDS: dict[str, Kind] = {
     "worktree.removed": Kind("a worktree was removed, its branch too when it had landed", True, "path, branch, commit"),
     "hook.ran": Kind("one of br3's git hooks ran", False),
     "landing.started": Kind("a train is being made", True, "base, base_commit, order"),
-    "landing.aside": Kind("a build was put aside from the train", True, "reason, files, with"),
+    "landing.aside": Kind("a build was put aside from the train", True, "reason, files, with, commit, log"),
     "landing.intent": Kind("base is about to move", True, "base, old, new, builds, checkout"),
     "landing.moved": Kind("base has moved", True, "base, old, new, builds"),
     "landing.completed": Kind("the checkout of base follows, the train is done", True, "base, new"),

@@ -30,6 +30,14 @@ def journal_dir(common_dir: Path) -> Path:
     return common_dir / "br3" / "journal"
 
 
+# What br3 itself makes and reads again: a password that happens to be a build's name must not change its path.
+_MADE_HERE = frozenset(
+    """agent attempt base base_commit branch builds checkout commands commit continues digest directory environment
+    files from_run head head_tree left log model new old order path plan remote selected session start tag tree when
+    with worktree""".split()
+)
+
+
 class Journal:
     """One process's pen. The segment comes into being with the first event. Threads may share it.
 
@@ -78,7 +86,7 @@ class Journal:
                 "attempt": attempt,
                 "pid": os.getpid(),
                 "host": self._host,
-                "data": redact_value(data, self._known),
+                "data": {k: v if k in _MADE_HERE else redact_value(v, self._known) for k, v in data.items()},
             }
             line = json.dumps(event, ensure_ascii=True, separators=(",", ":"), default=str) + "\n"
             try:

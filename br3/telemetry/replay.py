@@ -104,6 +104,7 @@ class TaskView:
     commit: str | None = None
     reason: str | None = None
     digest: str | None = None
+    carried: bool = False
     attempts: dict[int, AttemptView] = field(default_factory=dict)
 
 
@@ -120,6 +121,7 @@ class BuildView:
     cause: str | None = None
     reason: str | None = None
     log: str | None = None
+    hint: str | None = None
     since: str | None = None
     began: str | None = None
     tasks: dict[str, TaskView] = field(default_factory=dict)
@@ -144,6 +146,8 @@ class RunView:
     created: str = ""
     ended: str | None = None
     reason: str | None = None
+    selected: list[str] = field(default_factory=list)
+    """The builds that its last dispatch was for."""
     builds: dict[str, BuildView] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -193,6 +197,7 @@ def _apply_run(view: RunView, event: Event) -> None:
     view.state = move(RUN_MOVES, view.state, event.kind)
     if event.kind == "run.created":
         view.facts, view.created = event.data, event.ts
+    view.selected = event.data.get("selected") or view.selected
     if view.state in RUN_ENDED:
         view.ended, view.reason = event.ts, event.data.get("reason")
 
@@ -204,12 +209,13 @@ def _apply_build(build: BuildView, event: Event) -> None:
         build.began = build.began or event.ts
         for name in ("start", "branch", "worktree", "commit"):
             setattr(build, name, event.data.get(name) or getattr(build, name))
-        for name in ("cause", "reason", "log"):
+        for name in ("cause", "reason", "log", "hint"):
             setattr(build, name, event.data.get(name))
     elif event.kind in TASK_MOVES and event.task:
         task = build.tasks.setdefault(event.task, TaskView(event.task))
         task.state = move(TASK_MOVES, task.state, event.kind)
         task.title = event.data.get("title") or task.title
+        task.carried = task.carried or event.kind == "task.carried"
         task.digest = event.data.get("digest") or task.digest
         task.commit = event.data.get("commit") or task.commit
         task.reason = event.data.get("reason")

@@ -17,32 +17,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from br3.repo.runner import scrubbed
+from br3.repo.runner import PRIVATE, scrubbed
+from br3.secrets import names_secret
 
 MARK = "BR3_MARK"
 GRACE_S = 5.0
 """From SIGTERM to SIGKILL."""
 
-AGENT_KEYS = frozenset(
-    {
-        "ANTHROPIC_API_KEY",
-        "ANTHROPIC_AUTH_TOKEN",
-        "CLAUDE_CODE_OAUTH_TOKEN",
-        "CODEX_API_KEY",
-        "GEMINI_API_KEY",
-        "GOOGLE_API_KEY",
-        "OPENAI_API_KEY",
-        "OPENROUTER_API_KEY",
-    }
-)
-"""Keys for paid models: they reach the agent that needs them, never a set-up, a verification or a criterion."""
-
 AGENT_ONLY = "BR3_AGENT_ONLY"
 """Names of variables, space-separated, that an orchestrator holds for agents alone (they came from ``.env``)."""
 
-_NOT_INHERITED = frozenset(
-    {"BR3_TRUST", "BR3_TRACE", "BR3_DEBUG", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME", AGENT_ONLY}
-)
+# What would lead a child astray. BR3_* are those of another build, when br3 was called from inside an agent.
+_NOT_INHERITED = frozenset({"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME"})
 
 # What a program needs to work at all and what brings no secret with it; agents get this and what the plan names.
 _AGENT_NAMES = frozenset(
@@ -125,19 +111,18 @@ def environment(worktree: Path, facts: Mapping[str, str]) -> dict[str, str]:
 
     The worktree's ``.venv`` leads PATH when it is there. ``facts`` are the ``BR3_*`` variables of DESIGN §6.
     """
-    inherited = scrubbed(os.environ)
-    dropped = _NOT_INHERITED | AGENT_KEYS | set(os.environ.get(AGENT_ONLY, "").split())
-    chosen = {k: v for k, v in inherited.items() if k not in dropped}
+    dropped = _NOT_INHERITED | PRIVATE | set(os.environ.get(AGENT_ONLY, "").split())
+    chosen = {k: v for k, v in scrubbed(os.environ).items() if k not in dropped and not k.startswith("BR3_")}
     return _with_venv(worktree, {**chosen, **facts})
 
 
 def agent_environment(worktree: Path, facts: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The environment of an agent: an allow-list, and the variables of ``names``. Agents hand it to their tools."""
-    allowed = _AGENT_NAMES | set(names)
+    wanted = set(names)
     chosen = {
         k: v
         for k, v in os.environ.items()
-        if (k in allowed or k.startswith(_AGENT_PREFIXES)) and k not in _NOT_INHERITED
+        if k in wanted or k in _AGENT_NAMES or (k.startswith(_AGENT_PREFIXES) and not names_secret(k))
     }
     return _with_venv(worktree, {**chosen, **facts})
 
@@ -189,18 +174,18 @@ def run_command(
             start_new_session=True,
         )
     cause = None
-    while True:
-        try:
-            child.wait(timeout=0.1)
-            break
-        except subprocess.TimeoutExpired:
-            if cancel is not None and cancel.is_set():
-                cause = "cancelled"
-            elif time.monotonic() - started > timeout_s:
-                cause = "timeout"
-            if cause:
-                end_processes(_tree(child.pid), reap=child)
-                break
+    try:
+        while child.poll() is None and cause is None:
+            try:
+                child.wait(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                if cancel is not None and cancel.is_set():
+                    cause = "cancelled"
+                elif time.monotonic() - started > timeout_s:
+                    cause = "timeout"
+    finally:  # also when a signal raises here
+        if child.poll() is None:
+            end_processes(_tree(child.pid), reap=child)
     code = child.returncode if child.returncode is not None else -signal.SIGKILL
     return Finished(code if code >= 0 else 128 - code, time.monotonic() - started, cause)
 

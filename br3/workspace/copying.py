@@ -19,8 +19,12 @@ def copy_file(source: Path | str, target: Path | str) -> None:
     shutil.copystat(source, target, follow_symlinks=False)
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a directory; symbolic links stay links; sockets, pipes and devices are left out."""
+def copy_tree(source: Path, target: Path, *, keep_shared: bool = False) -> None:
+    """Copy a directory; symbolic links stay links; sockets, pipes and devices are left out.
+
+    ``keep_shared``: a file that is hard-linked already (uv links environments to its cache) is linked once more, which
+    shares nothing that was not shared before. A file that is nobody else's is always copied.
+    """
     target.mkdir(parents=True, exist_ok=True)
     with os.scandir(source) as entries:
         for entry in entries:
@@ -28,35 +32,49 @@ def copy_tree(source: Path, target: Path) -> None:
             if entry.is_symlink():
                 to.symlink_to(os.readlink(entry.path))
             elif entry.is_dir():
-                copy_tree(Path(entry.path), to)
-            elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+                copy_tree(Path(entry.path), to, keep_shared=keep_shared)
+            elif stat.S_ISREG((facts := entry.stat(follow_symlinks=False)).st_mode) and not (
+                keep_shared and facts.st_nlink > 1 and _link(entry.path, to)
+            ):
                 copy_file(entry.path, to)
     shutil.copystat(source, target)
 
 
-def bring_along(patterns: Iterable[str], source: Path, target: Path) -> list[str]:
-    """Copy what matches ``patterns`` (paths or globs, relative) from ``source`` to ``target``.
+def _link(source: str, target: Path) -> bool:
+    try:
+        os.link(source, target)
+        return True
+    except OSError:
+        return False
 
-    What is there already stays as it is. Returns the relative paths copied.
+
+def matching(patterns: Iterable[str], source: Path) -> list[str]:
+    """The paths, relative to ``source``, that match ``patterns`` (paths or globs); nothing of git's own."""
+    found = [path.relative_to(source) for pattern in patterns for path in sorted(source.glob(pattern))]
+    return [str(path) for path in dict.fromkeys(found) if ".git" not in path.parts]
+
+
+def bring_along(names: Iterable[str], source: Path, target: Path) -> list[str]:
+    """Copy the files and directories ``names`` from ``source`` to ``target``; what is there stays as it is.
+
+    Returns those that were copied.
     """
     copied = []
-    for pattern in patterns:
-        for found in sorted(source.glob(pattern)):
-            relative = found.relative_to(source)
-            to = target / relative
-            if os.path.lexists(to) or ".git" in relative.parts:
-                continue
-            to.parent.mkdir(parents=True, exist_ok=True)
-            # Under another name first: a file that is there is whole.
-            draft = to.with_name(f".br3-copy-{os.getpid()}-{to.name}")
-            if found.is_symlink():
-                draft.symlink_to(os.readlink(found))
-            elif found.is_dir():
-                copy_tree(found, draft)
-            else:
-                copy_file(found, draft)
-            draft.rename(to)
-            copied.append(str(relative))
+    for name in names:
+        found, to = source / name, target / name
+        if os.path.lexists(to):
+            continue
+        to.parent.mkdir(parents=True, exist_ok=True)
+        # Under another name first: a file that is there is whole.
+        draft = to.with_name(f".br3-copy-{os.getpid()}-{to.name}")
+        if found.is_symlink():
+            draft.symlink_to(os.readlink(found))
+        elif found.is_dir():
+            copy_tree(found, draft)
+        else:
+            copy_file(found, draft)
+        draft.rename(to)
+        copied.append(name)
     return copied
 
 

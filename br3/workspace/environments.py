@@ -57,7 +57,9 @@ _DESCRIBING = (
     ".python-version",
     "README.md",  # metadata carries it; hatchling and flit refuse to build without
 )
-_LEFT_BY_INSTALLS = re.compile(r"(^|/)(\.venv|[^/]+\.egg-info|__pycache__|build|uv\.lock)/?$")
+_LEFT_BY_INSTALLS = re.compile(r"(^|/)(\.venv|[^/]+\.egg-info|__pycache__|build|uv\.lock)(/|$)")
+_HOPELESS_S = 600.0
+"""How long nobody waits for an environment that could not be made or kept."""
 
 
 def recognised(commands: Sequence[str]) -> bool:
@@ -100,15 +102,22 @@ def provide(
     kept = store / digest(commands, worktree)
     if not fresh and _take(kept, worktree):
         return "copied"
+    hopeless = store / f".hopeless-{kept.name}"
     with Lock(common_dir, "environment", kept.name).acquire(wait_s=3600):
         if not fresh and _take(kept, worktree):
             return "copied"
-        before = _extras(worktree)
-        run_all()
-        appeared = _extras(worktree) - before
-        if (worktree / ".venv").is_dir() and all(_LEFT_BY_INSTALLS.search(path) for path in appeared):
-            _keep(kept, worktree)
-            _forget_old(store)
+        if not _recent(hopeless):
+            store.mkdir(parents=True, exist_ok=True)
+            hopeless.touch()  # taken back when it could be kept; a failure leaves it
+            before = _extras(worktree)
+            run_all()
+            appeared = _extras(worktree) - before
+            if (worktree / ".venv").is_dir() and all(_LEFT_BY_INSTALLS.search(path) for path in appeared):
+                _keep(kept, worktree)
+                _forget_old(store)
+                hopeless.unlink()
+            return "set up"
+    run_all()  # what cannot be shared need not be made one after another
     return "set up"
 
 
@@ -125,6 +134,13 @@ def _words(command: str) -> list[str] | None:
     return None if any(set(word) <= set("();<>|&") for word in words) else words
 
 
+def _recent(marker: Path) -> bool:
+    try:
+        return time.time() - marker.stat().st_mtime < _HOPELESS_S
+    except OSError:
+        return False
+
+
 def _take(kept: Path, worktree: Path) -> bool:
     try:
         facts = json.loads((kept / "facts.json").read_text())
@@ -135,7 +151,7 @@ def _take(kept: Path, worktree: Path) -> bool:
     target = worktree / ".venv"
     draft = worktree / f".venv.br3-{os.getpid()}"
     try:
-        copy_tree(kept / "venv", draft)
+        copy_tree(kept / "venv", draft, keep_shared=True)
         _relocate(draft, facts["origin"], str(worktree))
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)
@@ -150,7 +166,7 @@ def _keep(kept: Path, worktree: Path) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=kept.parent))
     try:
-        copy_tree(worktree / ".venv", draft / "venv")
+        copy_tree(worktree / ".venv", draft / "venv", keep_shared=True)
         interpreter = (worktree / ".venv" / "bin" / "python").resolve()
         facts = {"origin": str(worktree), "made": time.time(), "interpreter": str(interpreter)}
         (draft / "facts.json").write_text(json.dumps(facts))
@@ -183,7 +199,11 @@ def _relocate(venv: Path, origin: str, destination: str) -> None:
                 # Only whole path components: /a/b must not rewrite /a/bc.
                 changed = re.sub(re.escape(old) + rb"(?![\w.-])", new.replace(b"\\", b"\\\\"), changed)
             if changed != content:
-                path.write_bytes(changed)
+                # By rename: the file may be linked to the installer's cache, and so to every other environment.
+                fresh = path.with_name(f".br3-{path.name}")
+                fresh.write_bytes(changed)
+                shutil.copystat(path, fresh)
+                fresh.replace(path)
 
 
 def _extras(worktree: Path) -> set[str]:

@@ -8,33 +8,41 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from br3.errors import Br3Error, Interrupted, Refused
 from br3.plan.model import Build, Plan
 from br3.repo import refs, worktrees
 from br3.repo.refs import Branch, CommitId
+from br3.repo.runner import Git
+from br3.repo.snapshots import file_digest
 from br3.repo.worktrees import Repository, Worktree, worktree_path
 from br3.telemetry import Journal, Lock
 from br3.workspace import children, environments
-from br3.workspace.copying import bring_along
+from br3.workspace.copying import bring_along, matching
 
 NOTES = "br3.json"
+_MOST_LEFT = 200
 
 
 class SetupFailed(Br3Error):
     """A set-up command failed; the worktree is left as it is, for inspection."""
 
-    def __init__(self, build: str, command: str, exit_code: int, cause: str | None, log: Path, worktree: Path) -> None:
+    def __init__(
+        self, build: str, command: str, done: children.Finished, log: Path, worktree: Path, shown: str
+    ) -> None:
+        exit_code, cause = done.exit_code, done.cause
         how = "took too long" if cause == "timeout" else f"ended with exit code {exit_code}"
         super().__init__(
-            f"set-up of {build} failed: `{command}` {how}\n{_indent(children.tail(log))}\nlog: {log}",
-            hint=f"look into {worktree}, mend the set-up, then: br3 up {build}",
+            f"set-up of {build} failed: `{command}` {how}\n{_indent(shown)}\nlog: {log}",
+            hint=f"look into {worktree}, mend the set-up, then the same command again",
         )
         self.command, self.code, self.log, self.cause = command, exit_code, log, cause
 
@@ -99,7 +107,12 @@ def prepare(
         start = CommitId(notes.get("start") or start)
         notes |= {"build": build.id, "run": site.run, "branch": build.branch, "start": start}
         _write_notes(path, notes)
-        provided = _set_up(site, build, path, notes, lock.gen, report)
+        try:
+            provided, not_copied = _set_up(site, build, path, notes, lock.gen, report)
+        except BaseException:
+            children.end_marked(children.mark_of(site.repository.common_dir, build.id))
+            raise
+        warnings += not_copied
         if how == "unchanged" and provided != "unchanged":
             how = "repaired"
         took = time.monotonic() - began
@@ -121,6 +134,11 @@ def start_of(worktree: Path) -> CommitId | None:
     """The commit that a build's worktree started from, as remembered when it was made."""
     start = _read_notes(worktree).get("start")
     return CommitId(start) if start else None
+
+
+def left_by_setup(worktree: Path) -> dict[str, str]:
+    """What set-up left uncommitted in a worktree, by its content: path → digest. It is nobody's work."""
+    return dict(_read_notes(worktree).get("left") or {})
 
 
 def is_ready(worktree: Path) -> bool:
@@ -158,21 +176,24 @@ def _place(
     if elsewhere is not None:
         raise Refused(
             f"{build.id}: its branch {build.branch} is checked out in {elsewhere.path}",
-            hint=f"git -C '{elsewhere.path}' switch --detach, or give the build another `branch`",
+            hint=f"git -C {quote(str(elsewhere.path))} switch --detach, or give the build another `branch`",
         )
     if here is not None and not path.exists():
         here = _drop_missing(site, build, here)
     if here is not None:
+        if not here.branch or here.branch == build.branch:
+            worktrees.finish_checkout(git, here)
         if worktrees.git_dir(path) is None:
             raise Refused(
                 f"{build.id}: {path} is registered as a worktree but its .git file is broken",
-                hint=f"git worktree repair '{path}'",
+                hint=f"git worktree repair {quote(str(path))}",
             )
         if here.branch != build.branch:
             on = here.branch or "no branch (detached HEAD)"
+            way = f"switch {build.branch}" if branch is not None else f"branch -m {build.branch}"
             raise Refused(
                 f"{build.id}: the worktree {path} is on {on}, not on {build.branch}",
-                hint=f"git -C '{path}' switch {build.branch}, or give the build another `worktree`",
+                hint=f"git -C {quote(str(path))} {way}, or give the build another `worktree`",
             )
         if not _read_notes(path).get("build") and branch is not None and branch.commit != start:
             _refuse_other_work(site, build, branch, start)
@@ -223,7 +244,7 @@ def _drop_missing(site: Site, build: Build, here: Worktree) -> Worktree | None:
     if not ours or here.locked or not here.path.parent.is_dir():
         raise Refused(
             f"{build.id}: git has {here.path} registered as a worktree, but there is nothing there",
-            hint=f"git worktree remove '{here.path}' (or mount what holds it), then the same command again",
+            hint=f"git worktree remove {quote(str(here.path))} (or mount what holds it), then the same command again",
         )
     site.repository.git("worktree", "remove", str(here.path))
     return None
@@ -231,14 +252,15 @@ def _drop_missing(site: Site, build: Build, here: Worktree) -> Worktree | None:
 
 def _set_up(
     site: Site, build: Build, path: Path, notes: dict[str, Any], gen: int, report: Callable[[str], None]
-) -> str:
-    """Run what set-up is missing; says ``unchanged``, ``copied`` (a kept environment), ``set up`` or ``none``."""
+) -> tuple[str, list[str]]:
+    """Run what set-up is missing; says ``unchanged``, ``copied`` (a kept environment), ``set up`` or ``none``, and what
+    there is to warn of."""
     plan = site.plan
     wanted = _digest([*plan.setup.run, "", *build.setup])
     whole = notes.get("ready") == wanted and (not notes.get("venv") or (path / ".venv").is_dir())
-    copied = bring_along(plan.setup.copy, site.source, path) if site.source and plan.setup.copy else []
+    copied, warnings = _bring_along(site, path)
     if whole and not site.fresh:
-        return "copied files" if copied else "unchanged"
+        return ("copied files" if copied else "unchanged"), warnings
     children.end_marked(children.mark_of(site.repository.common_dir, build.id))  # of a set-up that was cut off
     log = site.run_dir / build.id / "setup.log"
     log.unlink(missing_ok=True)
@@ -255,8 +277,30 @@ def _set_up(
     if build.setup:
         _run_each(site, build, build.setup, path, log, gen, report)
         provided = "set up"
-    _write_notes(path, notes | {"ready": wanted, "venv": (path / ".venv").is_dir()})
-    return provided
+    children.end_marked(children.mark_of(site.repository.common_dir, build.id))  # a server that set-up left running
+    left = worktrees.uncommitted(path, site.excludes)[:_MOST_LEFT]
+    digests = {name: digest for name in left if (digest := file_digest(path / name))}
+    _write_notes(path, notes | {"ready": wanted, "venv": (path / ".venv").is_dir(), "left": digests})
+    return provided, warnings
+
+
+def _bring_along(site: Site, path: Path) -> tuple[list[str], list[str]]:
+    """Copy the ignored files that the plan names; what is not ignored in the worktree would end in a commit."""
+    if site.source is None or not site.plan.setup.copy:
+        return [], []
+    found = matching(site.plan.setup.copy, site.source)
+    if not found:
+        return [], []
+    # A rule such as `cache/` is for directories, and git cannot see that what is not there yet will be one.
+    asked = [f"{name}/" if (site.source / name).is_dir() else name for name in found]
+    answer = Git(path)("check-ignore", "-z", "--stdin", input=b"\0".join(map(os.fsencode, asked)), ok=(0, 1))
+    ignored = {name.removesuffix("/") for name in answer.fields}
+    open_ones = [name for name in found if name not in ignored and not os.path.lexists(path / name)]
+    warnings = [
+        f"{name} is not copied: git does not ignore it at {site.plan.base}; commit its .gitignore line first"
+        for name in open_ones
+    ]
+    return bring_along([name for name in found if name in ignored], site.source, path), warnings
 
 
 def _run_each(
@@ -292,7 +336,8 @@ def _run_each(
                 exit_code=done.exit_code,
                 log=str(log),
             )
-            raise SetupFailed(build.id, command, done.exit_code, done.cause, log, path)
+            shown = site.journal.redact(children.tail(log))
+            raise SetupFailed(build.id, command, done, log, path, shown)
 
 
 def _read_notes(worktree: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Command:
 
 
 def commands_of(plan: Plan) -> list[Command]:
-    """Everything the plan makes br3 run, in the order in which it would run; each text once per purpose."""
+    """Everything the plan makes br3 run, by purpose; each text once per purpose, with all the places that have it."""
     found = [Command("set-up", "[setup]", text) for text in plan.setup.run]
     for build in plan.builds:
         found += [Command("set-up", build.id, text) for text in build.setup]
@@ -46,7 +46,12 @@ def commands_of(plan: Plan) -> list[Command]:
         found += [Command("verification", build.id, text) for text in build.verify.run]
     found += [Command("verification", "[verify]", text) for text in plan.verify.run]
     found += [Command("criterion", c.name, c.run) for c in plan.criteria if c.run]
-    return list({command.digest: command for command in reversed(found)}.values())[::-1]
+    places: dict[str, list[Command]] = {}
+    for command in found:
+        places.setdefault(command.digest, []).append(command)
+    once = [Command(same[0].purpose, ", ".join(c.where for c in same), same[0].text) for same in places.values()]
+    order = ("set-up", "agent", "verification", "criterion")
+    return sorted(once, key=lambda command: order.index(command.purpose))
 
 
 def state_file(common_dir: Path) -> Path:
@@ -91,13 +96,17 @@ def require(
     if not trusted:
         if ask is None:
             raise Refused(
-                f"{len(wanted)} commands of the plan are not approved (the first: {wanted[0].text!r})",
+                f"not approved: {len(wanted)} of the plan's commands, such as: {_first_line(wanted[0].text)}",
                 hint="br3 trust (look, then approve), or --trust / BR3_TRUST=1 for unattended use",
             )
         if not ask(wanted):
             raise Refused("the plan's commands were not approved; nothing was run", hint="br3 trust")
     approve(common_dir, wanted)
     return wanted
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n")[0][:80]
 
 
 def _read(common_dir: Path) -> dict[str, dict[str, str]]:

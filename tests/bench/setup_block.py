@@ -22,7 +22,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from measuring import BR3, SCRIPTS, Failed, Row, Scratch, Spent, arguments, main, note, scratch, show
+from measuring import BR3, Failed, Row, Scratch, Spent, arguments, main, note, scratch, show
 
 BUILDS = ("one", "two", "three", "four")
 
@@ -59,16 +59,19 @@ def project(place: Scratch, sdist: Path | None, repo: Path | None) -> Path:
     """The repository that all rounds clone: the project with br3.toml committed on main."""
     origin = place.path / "origin"
     if repo is not None:
-        place.git(place.path, "clone", "--quiet", "--no-hardlinks", str(repo.resolve()), str(origin))
-        shutil.rmtree(origin / ".git")
+        place.git(place.path, "clone", "--quiet", str(repo.resolve()), str(origin))
+        place.git(origin, "switch", "--quiet", "--force-create", "main")
     else:
         if sdist is None:
             note("fetching the source distribution of sqlite-utils")
             download = ["pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "sqlite-utils"]
-            place.read([str(SCRIPTS / download[0]), *download[1:]], place.path)
+            place.read(download, place.path)
             sdist = next(place.path.glob("sqlite_utils-*.tar.gz"))
-        with tarfile.open(sdist) as archive:
-            archive.extractall(place.path / "unpacked", filter="data")
+        try:
+            with tarfile.open(sdist) as archive:
+                archive.extractall(place.path / "unpacked", filter="data")
+        except (OSError, tarfile.TarError) as error:
+            raise Failed(f"{sdist} cannot be unpacked: {error}") from error
         next((place.path / "unpacked").iterdir()).rename(origin)
         for made in origin.glob("*.egg-info"):
             shutil.rmtree(made)  # of the distribution, not of the repository that it was made from
@@ -146,8 +149,9 @@ def bench() -> None:
     plain = Row("plain")
     first, again = Row("br3, first", beside=plain), Row("br3, again", beside=plain)
     with scratch() as place:
-        if shutil.which("uv", path=place.env["PATH"]) is None:
-            raise Failed("uv is not on PATH: pip install uv")
+        for tool in ("uv", "pip"):
+            if shutil.which(tool, path=place.env["PATH"]) is None:
+                raise Failed(f"{tool} is not on PATH")
         rounds = Rounds(place, project(place, options.sdist, options.repo), options.module, options.script)
         note("filling the download caches (not counted)")
         rounds.plain()

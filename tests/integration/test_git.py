@@ -181,8 +181,8 @@ def test_committing_a_snapshot_again_is_the_same_commit(repo: Scratch) -> None:
     repo.write("new.py", "x = 1\n")
     _, seen = snapshot_of(repo)
     when = "2026-11-22T10:00:00Z"
-    first = snapshots.commit_snapshot(repo.path, seen, "add", {"Br3-Task": "1"}, when)
-    again = snapshots.commit_snapshot(repo.path, seen, "add", {"Br3-Task": "1"}, when)
+    first = snapshots.commit_snapshot(repo.path, seen, "main", "add", {"Br3-Task": "1"}, when)
+    again = snapshots.commit_snapshot(repo.path, seen, "main", "add", {"Br3-Task": "1"}, when)
     assert first == again == repo.head()
     assert repo.git("status", "--porcelain") == ""
     assert repo.git("log", "-1", "--format=%(trailers)") == "Br3-Task: 1\n"
@@ -193,5 +193,5 @@ def test_a_snapshot_is_not_committed_over_somebody_else_s_commit(repo: Scratch) 
     _, seen = snapshot_of(repo)
     theirs = repo.commit("theirs")
     with pytest.raises(Exception, match="moved by somebody else"):
-        snapshots.commit_snapshot(repo.path, seen, "mine", {}, "2026-11-22T10:00:00Z")
+        snapshots.commit_snapshot(repo.path, seen, "main", "mine", {}, "2026-11-22T10:00:00Z")
     assert repo.head() == theirs

@@ -34,7 +34,7 @@ def test_a_changed_command_asks_again(repo: Scratch) -> None:
     repo.br3("trust", "--trust")
     repo.plan(PLAN.replace("test -e a.txt", "test -e  a.txt"))
     said = repo.br3("run", code=3)
-    assert "1 commands of the plan are not approved" in said.err
+    assert "not approved: 1 of the plan's commands, such as: test -e  a.txt" in said.err
 
 
 def test_another_repository_is_another_approval(repo: Scratch, tmp_path: Path) -> None:

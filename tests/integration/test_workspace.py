@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from br3.workspace import environments
-from br3.workspace.copying import bring_along, copy_tree
+from br3.workspace.copying import bring_along, copy_tree, matching
 from tests.conftest import PYTHON, Scratch, shell_plan, toml, until, writing
 
 TWO = shell_plan({"a": "true", "b": "true"})
@@ -284,7 +284,8 @@ def test_globs_bring_several_files_along(tmp_path: Path) -> None:
         (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "s" / name).write_text(name)
     (tmp_path / "t").mkdir()
-    assert bring_along([".env*", "**/.env"], tmp_path / "s", tmp_path / "t") == [".env", ".env.local", "sub/.env"]
+    found = matching([".env*", "**/.env"], tmp_path / "s")
+    assert bring_along(found, tmp_path / "s", tmp_path / "t") == [".env", ".env.local", "sub/.env"]
 
 
 def test_an_interrupted_up_goes_on(repo: Scratch, tracked: str) -> None:

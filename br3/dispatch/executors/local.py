@@ -13,6 +13,7 @@ from br3.orchestrator.building import BUSY
 from br3.repo.runner import scrubbed
 from br3.telemetry import is_held
 from br3.telemetry.locks import holder
+from br3.workspace import children
 
 
 class Handle:
@@ -58,7 +59,7 @@ class LocalExecutor:
                 # -P: the worktree may hold a package called br3, or a json.py; it must not be imported.
                 [sys.executable, "-P", "-m", "br3.orchestrator", str(self._common_dir), self._run, build],
                 cwd=worktree,
-                env={**scrubbed(os.environ), **self._variables, "PYTHONPATH": _path()},
+                env={**_inherited(), **self._variables, "PYTHONPATH": _path()},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -69,6 +70,10 @@ class LocalExecutor:
     def attach(self, build: str) -> Handle:
         """A handle for an orchestrator that is already at work."""
         return Handle(self._common_dir, build, None)
+
+
+def _inherited() -> dict[str, str]:
+    return {k: v for k, v in scrubbed(os.environ).items() if k != "BR3_TRUST" and k != children.MARK}
 
 
 def _path() -> str:
