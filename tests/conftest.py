@@ -172,6 +172,11 @@ def writing(name: str, text: str = "x") -> str:
     return f"printf '%s\\n' {shlex.quote(text)} > {shlex.quote(name)}"
 
 
+def making(directory: str) -> str:
+    """A shell command that makes a directory and those above it; a machine with Python and git has no mkdir."""
+    return f"{PYTHON} -c 'import os, sys; os.makedirs(sys.argv[1], exist_ok=True)' {shlex.quote(directory)}"
+
+
 def toml(text: str) -> str:
     """A TOML basic string."""
     return json.dumps(text)

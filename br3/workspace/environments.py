@@ -55,7 +55,6 @@ _DESCRIBING = (
     "Pipfile.lock",
     "uv.toml",
     ".python-version",
-    "README.md",  # metadata carries it; hatchling and flit refuse to build without
 )
 _LEFT_BY_INSTALLS = re.compile(r"(^|/)(\.venv|[^/]+\.egg-info|__pycache__|build|uv\.lock)(/|$)")
 _HOPELESS_S = 600.0

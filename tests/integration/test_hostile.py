@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PYTHON, Scratch, processes_with, script, shell_plan, toml, until, writing
+from tests.conftest import PYTHON, Scratch, making, processes_with, script, shell_plan, toml, until, writing
 from tests.integration.test_landing import git_that_kills
 
 SLEEP = f"{PYTHON} -c 'import time; time.sleep(600)'"
@@ -117,7 +117,7 @@ def test_a_repair_that_was_stopped_goes_on(repo: Scratch, tmp_path: Path, tracke
 
 
 def test_a_verification_that_changes_tracked_files_does_not_pass(repo: Scratch) -> None:
-    repo.plan(shell_plan({"a": writing("a", "broken")}, verify="echo good > a && grep -q good a"))
+    repo.plan(shell_plan({"a": writing("a", "broken")}, verify="echo good > a && read word < a && test $word = good"))
     said = repo.br3("run", "--trust", "--retries", "0", code=1)
     assert "the verification changed files that git tracks: a" in said.err
     assert not repo.status()["builds"]["a"]["verified"]
@@ -311,17 +311,18 @@ def test_following_base_is_no_work(repo: Scratch, tmp_path: Path) -> None:
 
 
 def test_a_nested_repository_is_not_taken_for_work(repo: Scratch) -> None:
-    inner = "mkdir lib && cd lib && git init -q && git commit -q --allow-empty -m inner"
+    inner = f"{making('lib')} && cd lib && git init -q && git commit -q --allow-empty -m inner"
     repo.plan(shell_plan({"a": inner}))
     repo.br3("run", "--trust", "--retries", "0", code=1)
     assert repo.events("build.failed")[0].data["cause"] == "nested_repository"
-    repo.plan(shell_plan({"b": "mkdir lib && cd lib && git init -q"}))
+    repo.plan(shell_plan({"b": f"{making('lib')} && cd lib && git init -q"}))
     repo.br3("run", "--trust", "--retries", "0", code=1)
     assert repo.events("build.failed")[-1].data["cause"] in ("worktree", "no_change")
 
 
 def test_an_agent_that_deletes_its_worktree_fails_and_the_next_run_mends_it(repo: Scratch) -> None:
-    repo.plan(shell_plan({"a": f'test -e ../again && {writing("a")} && exit; touch ../again; rm -rf "$BR3_WORKTREE"'}))
+    remove = f"{PYTHON} -c 'import os, shutil; shutil.rmtree(os.environ[\"BR3_WORKTREE\"])'"
+    repo.plan(shell_plan({"a": f"test -e ../again && {writing('a')} && exit; : > ../again; {remove}"}))
     repo.br3("run", "--trust", "--retries", "0", code=1)
     repo.br3("run", "--retries", "0")
     assert repo.git("show", "build/a:a") == "x"
@@ -345,7 +346,7 @@ def test_a_password_that_is_a_build_s_name_changes_nothing(repo: Scratch) -> Non
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_a_command_ends_what_it_runs(repo: Scratch, tracked: str, command: list[str], number: int) -> None:
     gate = repo.path.parent / "gate"
-    check = f"test -e {gate} || exit 0; touch {gate}-seen; {SLEEP}"
+    check = f"test -e {gate} || exit 0; : > {gate}-seen; {SLEEP}"
     repo.plan(shell_plan({"a": writing("a")}, verify=check).replace('run = ["true"]', f"run = [{toml(check)}]", 1))
     repo.br3("run", "--trust")
     gate.touch()
@@ -394,7 +395,7 @@ def test_an_ignored_file_in_the_checkout_is_not_overwritten(repo: Scratch) -> No
 
 def test_ignored_files_do_not_make_a_whole_green(repo: Scratch) -> None:
     repo.write(".gitignore", "gen/\n")
-    plan = shell_plan({"a": f"{writing('a')}; mkdir gen; touch gen/x"}, verify="test -e gen/x")
+    plan = shell_plan({"a": f"{writing('a')}; {making('gen')}; : > gen/x"}, verify="test -e gen/x")
     repo.plan(plan.replace('[verify]\nrun = ["true"]\n', "", 1))
     repo.br3("run", "--trust")
     before = repo.head()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Scratch, shell_plan, toml, until, writing
+from tests.conftest import Scratch, making, shell_plan, toml, until, writing
 
 
 def three(repo: Scratch, *, verify: str = "true") -> str:
@@ -203,7 +203,7 @@ def test_base_that_is_checked_out_in_a_linked_worktree_follows_there(repo: Scrat
 
 def test_a_base_that_moves_meanwhile_gets_a_new_train(repo: Scratch) -> None:
     go = repo.path.parent / "go"
-    waiting = f"touch {shlex.quote(str(go))}-ready; until test -e {shlex.quote(str(go))}; do :; done"
+    waiting = f": > {shlex.quote(str(go))}-ready; until test -e {shlex.quote(str(go))}; do :; done"
     three(repo, verify=waiting)
     process = repo.start("merge", "--json")
     until(lambda: Path(f"{go}-ready").exists())
@@ -297,7 +297,8 @@ def test_kill_9_at_any_moment_leaves_base_old_or_new(repo: Scratch) -> None:
 
 
 def test_the_train_gets_the_set_up_of_the_builds_it_contains(repo: Scratch) -> None:
-    plan = shell_plan({"a": writing("a")}, extra='setup = ["mkdir -p .venv/bin && echo tool > .venv/bin/tool"]')
+    command = f"{making('.venv/bin')} && echo tool > .venv/bin/tool"
+    plan = shell_plan({"a": writing("a")}, extra=f"setup = [{toml(command)}]")
     plan = plan.replace('[verify]\nrun = ["true"]', '[verify]\nrun = ["test -e .venv/bin/tool"]', 1)
     repo.plan(plan)
     repo.br3("run", "--trust")

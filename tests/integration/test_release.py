@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Scratch, script, shell_plan, until, writing
+from tests.conftest import Scratch, making, script, shell_plan, toml, until, writing
 
 RELEASE = '[release]\ntag = "v1.0.0"\nmessage = "First"\n'
 
@@ -148,7 +148,8 @@ def test_clean_leaves_a_build_at_work_alone(repo: Scratch, tmp_path: Path, track
 
 
 def test_set_up_s_droppings_do_not_stop_a_clean_up(repo: Scratch) -> None:
-    repo.plan(shell_plan({"a": writing("a")}) + '[setup]\nrun = ["mkdir -p .venv pkg/__pycache__; touch .venv/x"]\n')
+    command = f"{making('.venv')}; {making('pkg/__pycache__')}; : > .venv/x"
+    repo.plan(shell_plan({"a": writing("a")}) + f"[setup]\nrun = [{toml(command)}]\n")
     repo.br3("run", "--trust")
     repo.br3("merge")
     repo.br3("clean")
@@ -204,7 +205,7 @@ def test_finish_as_json_has_every_part(landed: Scratch) -> None:
 
 
 def test_criteria_leave_nothing_in_the_checkout(repo: Scratch) -> None:
-    repo.plan(shell_plan({"a": writing("a")}) + '[[criterion]]\nname = "litters"\nrun = "touch litter"\n')
+    repo.plan(shell_plan({"a": writing("a")}) + '[[criterion]]\nname = "litters"\nrun = ": > litter"\n')
     repo.br3("run", "--trust")
     repo.br3("finish")
     assert not (repo.path / "litter").exists()

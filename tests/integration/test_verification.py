@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PYTHON, Scratch, shell_plan, toml, writing
+from tests.conftest import PYTHON, Scratch, making, shell_plan, toml, writing
 
 PASSING = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\n    def test_b(self): pass\n"
 
@@ -71,7 +71,9 @@ def test_the_first_failing_command_ends_a_verification(repo: Scratch) -> None:
 
 
 def test_artifacts_are_kept_under_the_run_s_directory(repo: Scratch) -> None:
-    seen = verified_by(repo, f"mkdir -p out && {writing('out/report.txt', 'fine')}", rest='artifacts = ["out", "no"]')
+    seen = verified_by(
+        repo, f"{making('out')} && {writing('out/report.txt', 'fine')}", rest='artifacts = ["out", "no"]'
+    )
     assert (Path(seen["directory"]) / "artifacts/out/report.txt").read_text() == "fine\n"
     assert seen["warnings"] == ["artifact no is not there"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from br3.workspace import environments
 from br3.workspace.copying import bring_along, copy_tree, matching
-from tests.conftest import PYTHON, Scratch, shell_plan, toml, until, writing
+from tests.conftest import PYTHON, Scratch, making, shell_plan, toml, until, writing
 
 TWO = shell_plan({"a": "true", "b": "true"})
 
@@ -49,7 +49,7 @@ def test_up_again_touches_nothing(repo: Scratch) -> None:
 
 
 def test_up_repairs_what_is_missing(repo: Scratch) -> None:
-    repo.plan(setup_plan("echo ran >> ../ran-$BR3_BUILD; mkdir -p .venv/bin"))
+    repo.plan(setup_plan(f"echo ran >> ../ran-$BR3_BUILD; {making('.venv/bin')}"))
     repo.br3("up", "--trust")
     subprocess.run(["git", "worktree", "remove", "--force", str(repo.worktree("a"))], cwd=repo.path, check=True)
     os.rename(repo.worktree("b") / ".venv", repo.path.parent / "taken")
