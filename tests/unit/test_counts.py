@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,24 +130,6 @@ def test_the_closing_lines_of_a_real_unittest(tmp_path: Path) -> None:
     written(tmp_path / "test_suite.py", UNITTEST_SUITE)
     output = run(sys.executable, "-m", "unittest", "-v", cwd=tmp_path)
     assert read_closing_lines(output) == Tests(passed=2, failed=3, skipped=2)
-
-
-NODE_SUITE = """
-const { test, describe } = require("node:test");
-test("passes", () => {});
-test("fails", () => { throw new Error("no"); });
-test("skipped", { skip: true }, () => {});
-test("to do", { todo: true }, () => {});
-describe("inner", () => { test("passes", () => {}); });
-"""
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-@pytest.mark.parametrize("reporter", ["tap", "spec"])
-def test_the_closing_lines_of_a_real_node(tmp_path: Path, reporter: str) -> None:
-    suite = written(tmp_path / "suite.test.js", NODE_SUITE)
-    output = run("node", f"--test-reporter={reporter}", "--test", suite, cwd=tmp_path)
-    assert read_closing_lines(output) == Tests(passed=2, failed=1, skipped=2)
 
 
 # -- closing lines, as the runners print them --
@@ -382,7 +363,6 @@ def test_a_junit_file_is_believed_over_other_closing_lines(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("branch", ["", "--cov-branch"])
 def test_the_log_and_the_xml_of_a_real_coverage_run_tell_the_same(tmp_path: Path, branch: str) -> None:
-    pytest.importorskip("pytest_cov")
     written(tmp_path / "calc.py", "def f(n):\n    if n:\n        return 1\n    return 2\n")
     written(tmp_path / "test_calc.py", "import calc\ndef test_f(): assert calc.f(1) == 1\n")
     addopts = f"-p no:cacheprovider --cov=calc --cov-report=term-missing --cov-report=xml {branch}"

@@ -55,7 +55,7 @@ def test_a_verification_that_nobody_chose_fails_and_says_what_to_do(repository: 
     plan = check(repository / "br3.toml").plan
     assert plan
     (command,) = plan.verify.run
-    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    ran = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert "br3.toml" in ran.stderr
 
