@@ -21,6 +21,7 @@ from br3.errors import Br3Error, Refused
 from br3.repo import refs, worktrees
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git, GitError
+from br3.repo.worktrees import Repository
 from br3.telemetry import Event, Journal
 
 
@@ -38,9 +39,11 @@ class Move:
     builds: Mapping[str, CommitId]
 
 
-def checkouts_of(git: Git, base: str) -> list[Path]:
+def checkouts_of(repository: Repository, base: str) -> list[Path]:
     """The worktrees in which base is checked out; Refused when an operation is in progress in one."""
-    found = [w.path for w in worktrees.list_worktrees(git) if w.branch == base and not w.bare and w.path.is_dir()]
+    listed = worktrees.list_worktrees(repository.git)
+    found = [w.path for w in listed if w.branch == base and not w.bare and w.path.is_dir()]
+    found = [_real(repository, path) for path in found]
     for path in found:
         operation = worktrees.operation_in_progress(path)
         if operation:
@@ -49,6 +52,18 @@ def checkouts_of(git: Git, base: str) -> list[Path]:
                 hint=f"finish it, or: git -C {shlex.quote(str(path))} {operation} --abort",
             )
     return found
+
+
+def _real(repository: Repository, path: Path) -> Path:
+    """The checkout that git lists as ``path``: for one made with --separate-git-dir it lists the git directory."""
+    if not worktrees.same_path(path, repository.common_dir):
+        return path
+    here = repository.worktree
+    if here is not None and worktrees.same_path(worktrees.git_dir(here) or here, repository.common_dir):
+        return here
+    raise Refused(
+        f"git does not say where the checkout of {repository.common_dir} is", hint="call br3 from inside that checkout"
+    )
 
 
 def try_checkouts(paths: Sequence[Path], old: CommitId, new: CommitId) -> None:
@@ -118,11 +133,12 @@ def cut_off(events: Sequence[Event], base: str) -> Event | None:
     return None if any(e.data.get("new") == last.data["new"] for e in ends) else last
 
 
-def recover(git: Git, base: str, events: Sequence[Event], journal: Journal, *, gen: int) -> list[str]:
+def recover(repository: Repository, base: str, events: Sequence[Event], journal: Journal, *, gen: int) -> list[str]:
     """Finish a landing on ``base`` that was cut off; returns the builds that it landed. The base's lock is held."""
     last = cut_off(events, base)
     if last is None:
         return []
+    git = repository.git
     old, new = CommitId(last.data["old"]), CommitId(last.data["new"])
     now = refs.resolve(git, f"refs/heads/{base}")
     if now != new:
@@ -134,7 +150,7 @@ def recover(git: Git, base: str, events: Sequence[Event], journal: Journal, *, g
         reason = "found landed" if landed else "interrupted before base moved"
         journal.append(kind, run=last.run, gen=gen, base=base, new=new, reason=reason)
         return list(last.data["builds"]) if landed else []
-    for path in checkouts_of(git, base):
+    for path in checkouts_of(repository, base):
         _add_what_arrived(path, old, new)
         _follow(path, old, new)
     journal.append("landing.completed", run=last.run, gen=gen, base=base, new=new, reason="finished after a crash")

@@ -80,10 +80,10 @@ class CandidateFailed(Br3Error):
 
 def merge(session: Session, builds: Sequence[Build], report: Callable[[str], None] = lambda _: None) -> Train:
     """Land the verified ones of ``builds``. Raises CandidateFailed, Refused, LockHeld."""
-    git, plan = session.repository.git, session.plan
+    plan = session.plan
     with Lock(session.common_dir, "base", plan.base).acquire(wait_s=1) as lock:
         session.refresh()
-        finished = recover(git, plan.base, session.events, session.journal, gen=lock.gen)
+        finished = recover(session.repository, plan.base, session.events, session.journal, gen=lock.gen)
         if finished:
             report(f"finished a landing that was cut off: {', '.join(finished)}")
             session.refresh()
@@ -100,7 +100,7 @@ def _train(session: Session, builds: Sequence[Build], gen: int, report: Callable
     base = refs.resolve(git, f"refs/heads/{plan.base}")
     if base is None:
         raise Br3Error(f"the base branch {plan.base} is gone", hint=f"git branch {plan.base} COMMIT")
-    checkouts = checkouts_of(git, plan.base)
+    checkouts = checkouts_of(session.repository, plan.base)
     train = Train(plan.base, base, base)
     found = standings(session)
     ready = _ready(session, found, builds, train, report)

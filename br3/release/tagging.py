@@ -56,7 +56,7 @@ def release(session: Session, *, tag: str | None, message: str | None, push: boo
         raise UsageError("no tag is named", hint="[release] tag in br3.toml, or: br3 release --tag v1.0.0")
     with Lock(session.common_dir, "base", plan.base).acquire(wait_s=1) as lock:
         session.refresh()
-        recover(git, plan.base, session.events, session.journal, gen=lock.gen)
+        recover(session.repository, plan.base, session.events, session.journal, gen=lock.gen)
         session.refresh()
         base = refs.resolve(git, f"refs/heads/{plan.base}")
         landed = [s for s in standings(session) if s.landed]
