@@ -20,10 +20,11 @@ _COUNTS = ("input_tokens", "output_tokens", "cache_write_tokens", "cache_read_to
 class ShellReader:
     """Keeps the last lines as the report, and reads the usage file as it grows."""
 
-    def __init__(self, usage_file: Path) -> None:
+    def __init__(self, usage_file: Path, command: str) -> None:
         self.usage: list[Usage] = []
         self.activity = ""
         self._file = usage_file
+        self._command = command
         self._offset = 0
         self._tail = Tail()
 
@@ -47,7 +48,7 @@ class ShellReader:
         report = self._tail.text
         if exit_code == 0:
             return Outcome(True, report=report)
-        return Outcome(False, "crash", f"the command ended with exit code {exit_code}", report)
+        return Outcome(False, "crash", f"`{self._command}` ended with exit code {exit_code}", report)
 
 
 class Shell:
@@ -67,7 +68,7 @@ class Shell:
         return {}
 
     def reader(self, request: Request) -> ShellReader:
-        return ShellReader(request.usage_file)
+        return ShellReader(request.usage_file, " ".join((request.command or "").split())[:200])
 
     def render(self, line: bytes) -> str | None:
         return line.decode(errors="replace")

@@ -35,8 +35,8 @@ def repository() -> Repository:
     return discover(Path.cwd())
 
 
-def load_plan(repo: Repository, plan_file: Path | None, **overrides: Any) -> Plan:
-    """The plan as it stands in br3.toml. A plan inside a build's worktree is never read."""
+def load_plan(repo: Repository, plan_file: Path | None, **overrides: Any) -> tuple[Plan, Path]:
+    """The plan as it stands in br3.toml, and where that is. A plan inside a build's worktree is never read."""
     from br3.plan.loading import find, load
     from br3.repo.refs import accepts_branch
     from br3.workspace.preparing import NOTES
@@ -49,7 +49,7 @@ def load_plan(repo: Repository, plan_file: Path | None, **overrides: Any) -> Pla
             hint=f"cd {repo.home} and call br3 there, or name the file: --plan FILE",
         )
     path = plan_file or find(Path.cwd())
-    return load(path, overrides, git_accepts_branch=lambda name: accepts_branch(repo.git, name))
+    return load(path, overrides, git_accepts_branch=lambda name: accepts_branch(repo.git, name)), path
 
 
 def current(repo: Repository) -> Session:
@@ -57,20 +57,17 @@ def current(repo: Repository) -> Session:
     from br3.dispatch.sessions import begin, find
 
     session = find(repo)
-    return session if session is not None else begin(repo, load_plan(repo, None))
+    return session if session is not None else begin(repo, *load_plan(repo, None))
 
 
-def say_if_plan_changed(repo: Repository, session: Session) -> None:
+def say_if_plan_changed(session: Session) -> None:
     """Tell a person when br3.toml is not what the run was frozen from; it counts from the next run on."""
-    from br3.errors import Br3Error
-    from br3.plan.frozen import digest
+    from br3.repo.snapshots import file_digest
 
-    try:
-        changed = digest(load_plan(repo, None)) != session.digest
-    except Br3Error:
-        return
-    if changed:
-        click.echo(f"br3.toml has changed since run {session.run} was frozen; br3 run takes it up", err=True)
+    file = session.file
+    if file is not None and file_digest(Path(file["path"])) not in (None, file["digest"]):
+        name = Path(file["path"]).name
+        click.echo(f"{name} has changed since run {session.run} was frozen; br3 run takes it up", err=True)
 
 
 def require_trust(common_dir: Path, plan: Plan, trusted: bool) -> None:

@@ -45,7 +45,7 @@ def finish(push: bool | None, trusted: bool, as_json: bool) -> int:
     plan = session.plan
     require_trust(repo.common_dir, plan, trusted)
     session.site()
-    say_if_plan_changed(repo, session)
+    say_if_plan_changed(session)
     wants_push = plan.release.push if push is None else push
     check_release(session, push=wants_push, remote=plan.release.remote)
     told: dict[str, Any] = {}

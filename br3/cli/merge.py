@@ -41,7 +41,7 @@ def merge(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
     require_trust(repo.common_dir, session.plan, trusted)
     session.site()
     if not as_json:
-        say_if_plan_changed(repo, session)
+        say_if_plan_changed(session)
     with progress([]) as shown:
         train = land(session, chosen(session.plan, builds), shown.step)
     if as_json:

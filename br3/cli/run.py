@@ -61,7 +61,7 @@ def run(
 
     repo = repository()
     require_identity(repo)
-    plan = load_plan(
+    plan, path = load_plan(
         repo,
         plan_file,
         jobs=jobs,
@@ -77,7 +77,7 @@ def run(
         return _say_done(done, wanted, as_json)
     missing_agents(plan, wanted)
     require_trust(repo.common_dir, plan, trusted)
-    session = begin(repo, plan)
+    session = begin(repo, plan, path)
     for line in session.news:
         click.echo(line, err=True)
     if not as_json:
@@ -132,6 +132,8 @@ def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bo
         emit_json(summary(session, found))
         return
     click.echo(builds_table(found))
+    for build, warning in outcome.warnings:
+        click.echo(f"{build}: {warning}", err=True)
     for standing in found:
         view = standing.view
         if view.state not in ("failed", "skipped") or not view.reason:
@@ -139,7 +141,7 @@ def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bo
         click.echo(f"\n{click.style(standing.id, fg='red', bold=True)} {view.state}: {view.reason}", err=True)
         log = Path(view.log) if view.log else None
         if log is not None and log.is_file() and view.cause != "setup":
-            for line in session.journal.redact(tail(log)).split("\n"):
+            for line in session.journal.redact(tail(log)).splitlines():
                 click.echo(f"    {line}", err=True)
             click.echo(f"log: {log}", err=True)
         if view.hint:

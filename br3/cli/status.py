@@ -153,7 +153,7 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
         if s.dirty and not s.alive:
             lines.append(f"{s.id}: uncommitted in its worktree: {', '.join(s.dirty[:4])}")
         if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and not s.dirty:
-            lines.append(f"{s.id}: its branch has changed since it was verified (br3 verify {s.id})")
+            lines.append(f"{s.id}: not verified as it stands now, with this interpreter (br3 verify {s.id})")
         if s.interrupted:
             lines.append(f"{s.id}: its orchestrator is gone; br3 run goes on from its last completed task")
         if s.build.manual and not s.landed and not s.verified:

@@ -33,7 +33,7 @@ def trust(only_list: bool, revoke: bool, plan_file: Path | None, trusted: bool, 
             return 0
         click.echo(f"forgot {count} approvals for {repo.common_dir}")
         return 0
-    plan = load_plan(repo, plan_file)
+    plan, _ = load_plan(repo, plan_file)
     commands = room.commands_of(plan)
     open_ones = {command.digest for command in room.missing(repo.common_dir, commands)}
     if as_json:

@@ -27,10 +27,10 @@ def up(builds: tuple[str, ...], fresh: bool, plan_file: Path | None, trusted: bo
     from br3.dispatch.workspaces import prepare_all
 
     repo = repository()
-    plan = load_plan(repo, plan_file)
+    plan, path = load_plan(repo, plan_file)
     wanted = chosen(plan, builds)
     require_trust(repo.common_dir, plan, trusted)
-    session = begin(repo, plan)
+    session = begin(repo, plan, path)
     with progress([build.id for build in wanted]) as shown:
         prepared, errors = prepare_all(session, wanted, shown, fresh=fresh)
     if as_json:

@@ -58,6 +58,8 @@ class Outcome:
     state: str
     builds: dict[str, BuildView]
     waiting: list[str] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    """Per build what went well enough, but not quite."""
 
     @property
     def exit_code(self) -> int:
@@ -111,6 +113,7 @@ class Dispatcher:
         self._preparing: dict[str, Future[Prepared]] = {}
         self._restarts: dict[str, int] = {}
         self._waiting: dict[str, str] = {}
+        self._warnings: list[tuple[str, str]] = []
         self._done: dict[str, BuildView] = {}
         """Builds that git says are verified or landed as they stand, whatever this run's events say."""
         self._errors: dict[str, Br3Error] = {}
@@ -262,6 +265,7 @@ class Dispatcher:
                 self._errors[build_id] = Br3Error(f"{type(error).__name__}: {error}")
                 self._write_end(build, "build.failed", f"{type(error).__name__}: {error}", cause="internal")
             else:
+                self._warnings += [(build_id, warning) for warning in prepared.warnings]
                 if not build.manual:
                     self._handles[build_id] = self._executor.start(build_id, prepared.path)
 
@@ -355,7 +359,9 @@ class Dispatcher:
             kind, data = "run.completed", {}
         self.session.journal.append(kind, run=self.session.run, gen=gen, **data)
         self._look()
-        return Outcome(kind.removeprefix("run."), mine, waiting)
+        for view in mine.values():
+            self._warnings += [(view.id, warning) for warning in (view.quality or {}).get("warnings") or []]
+        return Outcome(kind.removeprefix("run."), mine, waiting, self._warnings)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

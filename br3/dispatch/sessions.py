@@ -16,6 +16,7 @@ from br3.plan.frozen import Frozen, differences, digest, freeze, thaw
 from br3.plan.model import Build, Plan
 from br3.repo import refs, snapshots, worktrees
 from br3.repo.refs import CommitId
+from br3.repo.snapshots import file_digest
 from br3.repo.worktrees import Repository, worktree_path
 from br3.telemetry import Event, Journal, Lock, RunView, is_held, read_events, replay
 from br3.telemetry.replay import RUN_ENDED, BuildView, lineage
@@ -33,6 +34,8 @@ class Session:
     base_commit: CommitId
     source: Path | None
     worktrees: dict[str, Path]
+    file: dict[str, str] | None
+    """Where the plan was read, and the digest of what stood there."""
     journal: Journal
     events: list[Event]
     runs: dict[str, RunView]
@@ -135,20 +138,20 @@ def find(repository: Repository, run: str | None = None) -> Session | None:
     return _session(repository, known[-1], frozen, events, runs)
 
 
-def begin(repository: Repository, plan: Plan) -> Session:
-    """The run that goes on with this plan: an unfinished one of the same plan, else a new one that continues the
-    newest."""
+def begin(repository: Repository, plan: Plan, file: Path | None = None) -> Session:
+    """The run that goes on with this plan (read from ``file``): an unfinished one of the same plan, else a new one
+    that continues the newest."""
     base = _base(repository, plan)
     # Two who begin at once must not make two runs of one plan.
     with Lock(repository.common_dir, "runs", "all").acquire(wait_s=30):
-        return _begin(repository, plan, base)
+        return _begin(repository, plan, base, file)
 
 
-def _begin(repository: Repository, plan: Plan, base: CommitId) -> Session:
+def _begin(repository: Repository, plan: Plan, base: CommitId, file: Path | None) -> Session:
     try:
         before = find(repository)
     except Br3Error as unreadable:
-        session = _create(repository, plan, base, continues=None)
+        session = _create(repository, plan, base, file, continues=None)
         session.news.append(f"the newest run cannot be read and is left alone: {unreadable.message}")
         return session
     made = digest(plan)
@@ -159,12 +162,12 @@ def _begin(repository: Repository, plan: Plan, base: CommitId) -> Session:
         changed = differences(before.plan, plan)
         if not ended:
             _close(before, changed)
-        session = _create(repository, plan, base, continues=before.run)
+        session = _create(repository, plan, base, file, continues=before.run)
         if changed:
             more = [f"… and {len(changed) - 8} more"] if len(changed) > 8 else []
             session.news += [f"the plan has changed since run {before.run}:", *(f"    {c}" for c in changed[:8] + more)]
         return session
-    return _create(repository, plan, base, continues=None)
+    return _create(repository, plan, base, file, continues=None)
 
 
 def _base(repository: Repository, plan: Plan) -> CommitId:
@@ -199,13 +202,20 @@ def _close(session: Session, changed: list[str]) -> None:
         session.journal.append("run.cancelled", run=session.run, gen=lock.gen, reason="the plan has changed")
 
 
-def _create(repository: Repository, plan: Plan, base: CommitId, *, continues: str | None) -> Session:
+def _create(repository: Repository, plan: Plan, base: CommitId, file: Path | None, *, continues: str | None) -> Session:
     suffix = "".join(random.choices(string.ascii_lowercase + string.digits, k=4))
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{suffix}"
     directory = repository.br3_dir / "runs" / run
     paths = {b.id: str(worktree_path(repository, plan.worktrees, b.worktree)) for b in plan.builds}
     source = repository.worktree
-    made = freeze(plan, directory, worktrees=paths, base_commit=base, source=str(source) if source else None)
+    made = freeze(
+        plan,
+        directory,
+        worktrees=paths,
+        base_commit=base,
+        source=str(source) if source else None,
+        file={"path": str(file.absolute()), "digest": file_digest(file)} if file else None,
+    )
     journal = Journal(repository.common_dir)
     with Lock(repository.common_dir, "run", run).acquire() as lock:
         journal.append(
@@ -239,6 +249,7 @@ def _session(
         digest=frozen.digest,
         base_commit=CommitId(facts["base_commit"]),
         source=Path(facts["source"]) if facts.get("source") else None,
+        file=facts.get("file"),
         worktrees={build: Path(path) for build, path in facts["worktrees"].items()},
         journal=journal or Journal(repository.common_dir),
         events=events,

@@ -8,13 +8,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from br3.dispatch.sessions import Session
-from br3.errors import Br3Error
+from br3.errors import Br3Error, Refused
 from br3.plan.model import DEFAULT_TIMEOUT_S, Build
 from br3.repo import worktrees
 from br3.repo.refs import CommitId
 from br3.repo.worktrees import worktree_path
 from br3.workspace import children, environments
-from br3.workspace.copying import bring_along, matching
+from br3.workspace.preparing import bring_ignored
 
 
 def scratch_path(session: Session, purpose: str) -> Path:
@@ -53,6 +53,7 @@ def scratch_worktree(
     path.parent.mkdir(parents=True, exist_ok=True)
     worktrees.add(session.repository.git, path, branch=None, commit=commit, create=False)
     try:
+        _mark(path)
         _set_up(session, path, purpose, builds, report)
         yield path
     finally:
@@ -64,6 +65,11 @@ def _discard(session: Session, path: Path) -> None:
     git = session.repository.git
     registered = next((w for w in worktrees.list_worktrees(git) if worktrees.same_path(w.path, path)), None)
     if registered is not None:
+        if registered.branch is not None or not (registered.adding or _is_ours(path)):
+            raise Refused(
+                f"{path} is in the way: br3 needs that place for a throw-away worktree",
+                hint="give the build another `worktree`, or remove what is there",
+            )
         if registered.adding:  # it was killed while git made it
             git("worktree", "unlock", str(path), ok=(0, 128))
         worktrees.remove(git, path)
@@ -76,10 +82,27 @@ def _discard(session: Session, path: Path) -> None:
         pass
 
 
+_MARK = "br3-scratch"
+
+
+def _mark(path: Path) -> None:
+    """Say, beside git's registration of it, that the worktree is ours to throw away."""
+    directory = worktrees.git_dir(path)
+    if directory is not None:
+        (directory / _MARK).touch()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether we made it, or (killed before the mark) it is gone or holds nothing but its commit."""
+    directory = worktrees.git_dir(path)
+    if directory is None:
+        return not path.exists()
+    return (directory / _MARK).exists() or not (directory / "index").exists() or not worktrees.uncommitted(path)
+
+
 def _set_up(session: Session, path: Path, purpose: str, builds: Sequence[Build], report: Callable[[str], None]) -> None:
     plan = session.plan
-    if session.source is not None:
-        bring_along(matching(plan.setup.copy, session.source), session.source, path)
+    bring_ignored(plan.setup.copy, session.source, path, plan.base)
     log = session.run_dir / purpose / "setup.log"
     log.unlink(missing_ok=True)
 

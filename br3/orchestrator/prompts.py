@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from br3.plan.model import Build, Plan, Task
 
 _MOST_OUTPUT_CHARS = 20_000
+_COMMITTED = "You may commit; what you leave uncommitted is committed for you."
 
 
 def for_task(
@@ -35,7 +36,7 @@ def for_build(plan: Plan, build: Build, *, worktree: str) -> str:
     parts += [_task(task) for task in build.tasks if task.prompt or len(build.tasks) > 1]
     parts += _held_to(build)
     parts.append(_closing())
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts).replace(_COMMITTED, "Commit your work on this branch.") + "\n"
 
 
 def for_repair(plan: Plan, build: Build, *, worktree: str, trouble: str) -> str:
@@ -60,7 +61,7 @@ def _opening(plan: Plan, build: Build, worktree: str) -> str:
         f"You work on the build `{build.id}` of the plan “{plan.name}”, alone, in the git worktree {worktree} "
         f"on its branch `{build.branch}`. Other builds are at work in other worktrees of the same repository. "
         "Stay in this directory and on this branch; do not push, merge, rebase or change git's configuration. "
-        "You may commit; what you leave uncommitted is committed for you."
+        f"{_COMMITTED}"
     )
 
 

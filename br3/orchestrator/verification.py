@@ -67,6 +67,7 @@ class Verdict:
                 for r in self.results
             ],
             "left": dict(self.left),
+            "warnings": list(self.warnings),
         } | ({"reason": self.reason} if self.reason else {})
 
 

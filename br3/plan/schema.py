@@ -74,6 +74,15 @@ def _path_inside(value: str) -> str:
     return value
 
 
+def _glob(value: str) -> str:
+    parts = PurePosixPath(_path_inside(value)).parts
+    if not parts:
+        refuse(f"{shown(value)} is the repository itself", "name files or directories in it")
+    if any("**" in part and part != "**" for part in parts):
+        refuse(f'{shown(value)}: "**" stands for whole directories only', 'write it between slashes: "**/x"')
+    return value
+
+
 def _pattern(value: str) -> str:
     if value.startswith("!"):
         refuse(f"{shown(value)} excludes", "list what the build may change")
@@ -130,6 +139,7 @@ TaskId = Annotated[str, AfterValidator(_task_id)]
 RefName = Annotated[str, AfterValidator(_ref)]
 DirectoryName = Annotated[str, AfterValidator(_path_component)]
 InsidePath = Annotated[str, AfterValidator(_path_inside)]
+InsideGlob = Annotated[str, AfterValidator(_glob)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Command = Annotated[str, AfterValidator(_command)]
 Agent = Annotated[str, AfterValidator(_agent)]
@@ -163,7 +173,7 @@ class SetupSection(Section):
     """[setup]: how a fresh worktree becomes usable."""
 
     run: list[Command] = []
-    copy_: list[InsidePath] = Field([], alias="copy")
+    copy_: list[InsideGlob] = Field([], alias="copy")
 
 
 class DefaultsSection(Section):
@@ -184,7 +194,7 @@ class VerifySection(Section):
     run: list[Command] = Field(min_length=1)
     min_passed: Count | None = None
     min_coverage: Percent | None = None
-    artifacts: list[InsidePath] = []
+    artifacts: list[InsideGlob] = []
 
 
 class ReleaseSection(Section):

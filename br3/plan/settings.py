@@ -52,7 +52,7 @@ def _over(overrides: Mapping[str, object], environ: Mapping[str, str]) -> tuple[
             values[name], sources[name] = environ[variable], variable
     for name, value in overrides.items():
         if value is not None:
-            values[name], sources[name] = value, "--" + name.replace("_", "-")
+            values[name], sources[name] = value, "--" + name.removesuffix("_usd")
     try:
         return Overrides.model_validate(values), []
     except ValidationError as error:

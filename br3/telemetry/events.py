@@ -55,12 +55,12 @@ KINDS: dict[str, Kind] = {
     "quality.passed": Kind(
         "a verification passed",
         True,
-        "tree, commit, commands, environment, counts_checked, tests, coverage, results, left",
+        "tree, commit, commands, environment, tests, coverage, results, left, warnings",
     ),
     "quality.failed": Kind(
         "a verification failed",
         True,
-        "tree, commit, commands, environment, counts_checked, tests, coverage, results, left, reason",
+        "tree, commit, commands, environment, tests, coverage, results, left, warnings, reason",
     ),
     "error.occurred": Kind("something went wrong that no other kind names", False, "message"),
     "rate_limit.hit": Kind("a model's provider asked to wait", False, "retry_after_s"),

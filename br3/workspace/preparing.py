@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -258,7 +258,7 @@ def _set_up(
     plan = site.plan
     wanted = _digest([*plan.setup.run, "", *build.setup])
     whole = notes.get("ready") == wanted and (not notes.get("venv") or (path / ".venv").is_dir())
-    copied, warnings = _bring_along(site, path)
+    copied, warnings = bring_ignored(plan.setup.copy, site.source, path, plan.base)
     if whole and not site.fresh:
         return ("copied files" if copied else "unchanged"), warnings
     children.end_marked(children.mark_of(site.repository.common_dir, build.id))  # of a set-up that was cut off
@@ -284,23 +284,26 @@ def _set_up(
     return provided, warnings
 
 
-def _bring_along(site: Site, path: Path) -> tuple[list[str], list[str]]:
-    """Copy the ignored files that the plan names; what is not ignored in the worktree would end in a commit."""
-    if site.source is None or not site.plan.setup.copy:
+def bring_ignored(patterns: Sequence[str], source: Path | None, path: Path, base: str) -> tuple[list[str], list[str]]:
+    """Copy the ignored files that the plan names, and say which are not copied.
+
+    What git does not ignore in the worktree would end in a commit, or make it pass with files that no clone has.
+    """
+    if source is None or not patterns:
         return [], []
-    found = matching(site.plan.setup.copy, site.source)
+    found = matching(patterns, source)
     if not found:
         return [], []
     # A rule such as `cache/` is for directories, and git cannot see that what is not there yet will be one.
-    asked = [f"{name}/" if (site.source / name).is_dir() else name for name in found]
+    asked = [f"{name}/" if (source / name).is_dir() else name for name in found]
     answer = Git(path)("check-ignore", "-z", "--stdin", input=b"\0".join(map(os.fsencode, asked)), ok=(0, 1))
     ignored = {name.removesuffix("/") for name in answer.fields}
     open_ones = [name for name in found if name not in ignored and not os.path.lexists(path / name)]
     warnings = [
-        f"{name} is not copied: git does not ignore it at {site.plan.base}; commit its .gitignore line first"
+        f"{name} is not copied: git does not ignore it at {base}; commit its .gitignore line first"
         for name in open_ones
     ]
-    return bring_along([name for name in found if name in ignored], site.source, path), warnings
+    return bring_along([name for name in found if name in ignored], source, path), warnings
 
 
 def _run_each(

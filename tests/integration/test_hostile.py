@@ -469,3 +469,33 @@ def test_a_disk_error_is_one_line(repo: Scratch) -> None:
     said = repo.br3("up", "--trust", code=None)
     assert said.code != 0
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("branch", [True, False])
+def test_a_worktree_in_the_place_of_a_throw_away_one_is_left_alone(repo: Scratch, branch: bool) -> None:
+    repo.plan(shell_plan({"a": writing("a")}))
+    repo.br3("run", "--trust")
+    theirs = repo.worktree("br3-train-main")
+    how = ["-b", "theirs"] if branch else ["--detach"]
+    repo.git("worktree", "add", "--quiet", *how, str(theirs))
+    repo.write("precious", "x", root=theirs)
+    said = repo.br3("merge", code=3)
+    assert "is in the way" in said.err
+    assert (theirs / "precious").exists()
+
+
+def test_warnings_of_a_run_are_told(repo: Scratch) -> None:
+    plan = shell_plan({"a": writing("a")}) + '[setup]\nrun = []\ncopy = ["mine.txt"]\n'
+    repo.plan(plan.replace("[build.verify]\n", '[build.verify]\nartifacts = ["no"]\n'))
+    repo.write("mine.txt", "x")
+    said = repo.br3("run", "--trust")
+    assert "a: mine.txt is not copied" in said.err
+    assert "a: artifact no is not there" in said.err
+
+
+def test_only_a_changed_file_is_called_changed(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a")}))
+    repo.br3("run", "--trust", "--retries", "2")
+    assert "has changed" not in repo.br3("merge").err
+    repo.write("br3.toml", (repo.path / "br3.toml").read_text() + "# more\n")
+    assert "br3.toml has changed since run" in repo.br3("merge").err

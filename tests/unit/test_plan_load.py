@@ -245,7 +245,7 @@ def test_an_agent_from_outside_the_plan_is_checked_with_it(place: Place) -> None
     [
         ({}, {"BR3_JOBS": "four"}, 'BR3_JOBS: expected a whole number, got "four"'),
         ({"jobs": 0}, {"BR3_JOBS": "four"}, "--jobs: expected at least 1, got 0"),
-        ({"budget_usd": "x"}, {}, '--budget-usd: expected a number, got "x"'),
+        ({"budget_usd": "x"}, {}, '--budget: expected a number, got "x"'),
         ({}, {"BR3_AGENT": "shel"}, 'BR3_AGENT: unknown agent "shel" (did you mean "shell"?)'),
     ],
 )

@@ -42,7 +42,8 @@ minutes = 90
 id = "B.2"
 title = "Schema"
 minutes = 45.5
-agent = "manual"
+agent = "shell"
+command = "make schema"
 [[build]]
 id = "docs"
 prompt = "x"
@@ -193,7 +194,7 @@ def test_show_gives_each_builds_work_and_verification(project: Path, monkeypatch
             "docs",
             "pytest tests/test_persistence.py -v",
         ],
-        ["manual", "≥ 18 tests"],
+        ["shell", "≥ 18 tests"],
         ["≥ 90 % covered"],
     ]
 

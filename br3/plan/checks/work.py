@@ -22,6 +22,7 @@ def check(plan: RawPlan) -> Iterator[Found]:
             yield from _commanded(plan, task, build)
         if not build.tables("task"):
             yield from _commanded(plan, build)
+        yield from _manual_as_a_whole(plan, build)
     for criterion in plan.root.tables("criterion"):
         yield from _criterion(criterion)
     yield from _release(plan.root.table("release"))
@@ -55,6 +56,14 @@ def _instructed(plan: RawPlan, build: RawTable) -> Iterator[Found]:
         says_itself = part is not build and part.values.keys() & {"prompt", "prompt_file", "title"}
         if not says_itself and (plan.inherited("agent", part, build) or "claude") == "claude":
             yield Found(part.path, "nothing tells the agent what to do", "add prompt, prompt_file or [[build.task]]")
+
+
+def _manual_as_a_whole(plan: RawPlan, build: RawTable) -> Iterator[Found]:
+    """A person works in the worktree or an orchestrator does; they cannot take turns."""
+    agents = [plan.inherited("agent", task, build) or "claude" for task in build.tables("task")]
+    if "manual" in agents and len(set(agents)) > 1:
+        others = ", ".join(sorted(set(agents) - {"manual"}))
+        yield Found(build.path, f"some of its tasks are manual and some are for {others}", "make two builds of it")
 
 
 def _commanded(plan: RawPlan, *tables: RawTable) -> Iterator[Found]:
