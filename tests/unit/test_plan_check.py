@@ -489,13 +489,13 @@ def test_a_missing_plan_is_told_how_to_make_one(tmp_path: Path) -> None:
 
 def test_a_build_is_manual_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     tasks = '[[build.task]]\nid = "1"\ntitle = "x"\nagent = "manual"\n[[build.task]]\nid = "2"\ntitle = "y"\n'
-    found = complaints_of(tmp_path, f'[verify]\nrun = ["true"]\n[[build]]\nid = "a"\n{tasks}')
+    found = complaints_of(tmp_path, f'[[build]]\nid = "a"\n{tasks}')
     assert len(found) == 1
     assert "some of its tasks are manual and some are for claude" in found[0]
 
 
 @pytest.mark.parametrize("pattern", [".", "**x", "a/x**"])
 def test_a_glob_that_cannot_be_searched_for_is_refused(tmp_path: Path, pattern: str) -> None:
-    head = f'[verify]\nrun = ["true"]\n[setup]\ncopy = ["{pattern}"]\n'
+    head = f'[setup]\ncopy = ["{pattern}"]\n'
     found = complaints_of(tmp_path, f'{head}[[build]]\nid = "a"\nprompt = "x"\n')
     assert len(found) == 1
