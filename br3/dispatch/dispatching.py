@@ -21,12 +21,13 @@ from br3.dispatch.executors.local import Handle, LocalExecutor
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import standings
 from br3.dispatch.starts import StartConflict, start_commit
-from br3.errors import Br3Error, Interrupted, UsageError
+from br3.errors import Br3Error, Interrupted, Refused, UsageError
 from br3.orchestrator.building import task_digest
 from br3.plan.model import Build, Plan
 from br3.plan.order import needs_closure
 from br3.repo.refs import CommitId
 from br3.telemetry import BuildView, Event, Follower, Lock, LockHeld, is_held, replay
+from br3.telemetry.replay import RUN_ENDED
 from br3.workspace import children
 from br3.workspace.preparing import Prepared, Site, prepare
 
@@ -122,12 +123,15 @@ class Dispatcher:
     def run(self) -> Outcome:
         """Run to the end. Raises LockHeld when another dispatcher is at work on this run."""
         session = self.session
-        self._see_what_is_done()
         with (
             Lock(session.common_dir, "run", session.run).acquire() as lock,
             self._signals(),
             ThreadPoolExecutor(max_workers=max(self.jobs, 1)) as pool,
         ):
+            session.refresh()
+            if session.view.state in RUN_ENDED:
+                raise Refused(f"run {session.run} has just ended elsewhere", hint="br3 status")
+            self._see_what_is_done()
             attached = session.view.state in ("running", "paused")
             ids = [build.id for build in [*self.builds, *self.manual]]
             kind = "run.attached" if attached else "run.started"

@@ -80,9 +80,12 @@ class Session:
         """What preparing workspaces needs; two git processes, whatever the number of builds."""
         git = self.repository.git
         known: dict[str, list[dict[str, Any]]] = {}
-        for event in self.events:
-            if event.kind == "worktree.created" and event.build:
-                known.setdefault(event.build, []).append(event.data)
+        of_worktrees = [e for e in self.events if e.build and e.kind in ("worktree.created", "worktree.removed")]
+        for event in sorted(of_worktrees, key=lambda e: e.order):
+            if event.kind == "worktree.created":
+                known.setdefault(str(event.build), []).append(event.data)
+            else:
+                known.pop(str(event.build), None)  # a branch of that name is somebody else's from now on
         return Site(
             repository=self.repository,
             plan=self.plan,

@@ -33,6 +33,13 @@ VERIFIED, FAILED, OVER_BUDGET, BUSY, CANCELLED = 0, 1, 4, 75, 130
 """Exit codes of an orchestrator; 75 (EX_TEMPFAIL): another one holds the build."""
 
 
+_HINTS = {
+    "auth": "log in with the agent's own command, or put its key into the environment or .env, then: br3 run",
+    "credit": "add credit to the account of the agent's key, then: br3 run",
+    "budget": "raise budget_usd in br3.toml, or: br3 run --budget USD",
+}
+
+
 class BuildFailed(Exception):
     """The build ends here. ``cause`` is one word, ``reason`` a sentence, ``log`` where to look."""
 
@@ -61,7 +68,8 @@ def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
             _build(work)
         except BuildFailed as failure:
             log = str(failure.log) if failure.log else None
-            work.say("build.failed", "error", cause=failure.cause, reason=failure.reason, log=log)
+            hint = _HINTS.get(failure.cause)
+            work.say("build.failed", "error", cause=failure.cause, reason=failure.reason, log=log, hint=hint)
             return OVER_BUDGET if failure.cause == "budget" else FAILED
         except Interrupted:
             work.say("build.cancelled", "warning", reason="stopped by the user")
@@ -174,13 +182,11 @@ def _do_task(work: Work, task: Task) -> None:
             trouble = result.why
         counted = _counted(work, task)
         if counted > work.build.retries:
-            assert result is not None or trouble is not None or counted
             last = _last_cause(work, task)
             work.say("task.failed", "error", task=task.id, cause=last[0], reason=last[1])
             raise BuildFailed(last[0], f"task {task.id}: {last[1]}", _log_of_last(work, task))
-        done = [
-            t.id for t in work.build.tasks if t.id in work.view.tasks and work.view.tasks[t.id].state == "completed"
-        ]
+        _stop_if_asked(work)
+        done = [t.id for t in work.view.tasks.values() if t.state == "completed"]
         text = prompts.for_task(
             work.plan,
             work.build,
@@ -207,6 +213,12 @@ def _unfinished(work: Work, task: Task) -> Result | None:
     if last.state == "succeeded":
         return Result(True, None, "", last.number)
     return None
+
+
+def _stop_if_asked(work: Work) -> None:
+    """Between attempts: one that is started now would be paid for and stopped at once."""
+    if work.cancel.is_set():
+        raise Interrupted("stopped by the user")
 
 
 def _stop_if_final(work: Work, task: Task, result: Result) -> None:
@@ -248,8 +260,8 @@ def _verify_and_repair(work: Work) -> None:
 def _cut_off_work(work: Work) -> bool:
     """Whether the worktree holds what an attempt left that did not come to its end: it belongs into a repair."""
     views = [work.view, *(run.builds[work.build.id] for run in work.chain if work.build.id in run.builds)]
-    last = max((a for view in views for a in view.attempts), key=lambda a: a.started_ts, default=None)
-    if last is None or last.state == "succeeded" or work.build.retries == 0:
+    attempts = next((view.attempts for view in views if view.attempts), [])
+    if not attempts or attempts[-1].state == "succeeded" or work.build.retries == 0:
         return False
     tip = work.snapshot()
     return tip.dirty and tip.branch == work.build.branch
@@ -321,6 +333,7 @@ def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None)
             if used:
                 work.say("task.failed", "error", task=REPAIR, cause="verification", reason=reason)
             raise BuildFailed("verification", reason, log)
+        _stop_if_asked(work)
         if work.view.state == "verifying":
             work.say("build.repairing", "warning", reason=reason)
         text = prompts.for_repair(work.plan, work.build, worktree=str(work.worktree), trouble=trouble)

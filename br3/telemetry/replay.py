@@ -129,6 +129,7 @@ class BuildView:
 
     @property
     def attempts(self) -> list[AttemptView]:
+        """All attempts, the latest last: tasks follow one another, and so do a task's attempts."""
         return [attempt for task in self.tasks.values() for attempt in task.attempts.values()]
 
     @property

@@ -499,3 +499,17 @@ def test_only_a_changed_file_is_called_changed(repo: Scratch) -> None:
     assert "has changed" not in repo.br3("merge").err
     repo.write("br3.toml", (repo.path / "br3.toml").read_text() + "# more\n")
     assert "br3.toml has changed since run" in repo.br3("merge").err
+
+
+def test_a_branch_that_somebody_made_after_a_clean_up_is_theirs(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a")}))
+    repo.br3("run", "--trust")
+    repo.br3("finish")
+    repo.git("switch", "--quiet", "--create", "build/a")
+    repo.write("theirs", "x")
+    repo.commit("theirs")
+    repo.git("switch", "--quiet", "main")
+    repo.plan(shell_plan({"a": writing("again")}))
+    said = repo.br3("run", "--trust", code=1)
+    assert "exists with 1 commits of other work" in said.err
+    assert "git branch -m build/a build/a-old" in said.err
