@@ -85,7 +85,7 @@ class Agent(Protocol):
     """Environment variables it may have beside those every agent gets: its keys and settings."""
 
     def missing(self) -> str | None:
-        """What has to be installed first, or None."""
+        """The command that installs it, when it is not here; else None."""
 
     def command(self, request: Request) -> list[str]:
         """The argument vector; the prompt comes on standard input."""

@@ -115,7 +115,7 @@ class Claude:
     )
 
     def missing(self) -> str | None:
-        return None if shutil.which("claude") else "claude is not on PATH: npm install -g @anthropic-ai/claude-code"
+        return None if shutil.which("claude") else "npm install -g @anthropic-ai/claude-code"
 
     def command(self, request: Request) -> list[str]:
         words = ["claude", "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"]

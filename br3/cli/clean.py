@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from br3.cli.context import current, json_option, repository
+from br3.cli.context import current, json_option, pick, repository
 
 if TYPE_CHECKING:
     from br3.release.cleaning import Cleaned
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 def clean(builds: tuple[str, ...], force: bool, as_json: bool) -> int:
     """Remove worktrees and branches whose work has landed.
 
-    What has uncommitted or unlanded work is refused and named, with exit code 3.
+    Without BUILDS all of the plan, and what builds that the plan has no more have left. What has uncommitted or unlanded
+    work is refused and named, with exit code 3.
     """
     from br3.cli.output import emit_json
-    from br3.dispatch.sessions import chosen
+    from br3.dispatch.sessions import departed
     from br3.errors import UsageError
     from br3.release.cleaning import clean as remove
 
@@ -30,7 +31,11 @@ def clean(builds: tuple[str, ...], force: bool, as_json: bool) -> int:
         raise UsageError("--force needs the names of the builds whose work may go", hint="br3 clean --force BUILD")
     session = current(repository())
     session.site()
-    cleaned = remove(session, chosen(session.plan, builds), force=force)
+    gone = departed(session)  # from the plan, but not from the disk
+    names = {build.id for build in gone}
+    wanted = pick(session, [b for b in builds if b not in names]) if not builds or set(builds) - names else []
+    wanted += [build for build in gone if not builds or build.id in builds]
+    cleaned = remove(session, wanted, force=force)
     if as_json:
         emit_json({"removed": cleaned.removed, "kept": cleaned.kept, "given_up": cleaned.given_up})
     else:
@@ -50,5 +55,5 @@ def show_cleaned(cleaned: Cleaned) -> None:
         click.echo(f"given up: {branch} was at {commit} (git branch {branch} {commit} brings it back)")
     for build, reason in cleaned.kept.items():
         click.echo(f"{click.style('kept', fg='yellow')}  {build}: {reason}", err=True)
-    if cleaned.kept:
+    if any("worked on" not in reason for reason in cleaned.kept.values()):
         click.echo("next:  land it (br3 merge), commit it, or give it up: br3 clean --force BUILD", err=True)

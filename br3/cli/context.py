@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from br3.repo.worktrees import Repository, discover, git_dir
 
 if TYPE_CHECKING:
     from br3.dispatch.sessions import Session
-    from br3.plan.model import Plan
+    from br3.plan.model import Build, Plan
     from br3.workspace.trust import Command
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -62,12 +62,31 @@ def current(repo: Repository) -> Session:
 
 def say_if_plan_changed(session: Session) -> None:
     """Tell a person when br3.toml is not what the run was frozen from; it counts from the next run on."""
+    if plan_changed(session) and session.file is not None:
+        name = Path(session.file["path"]).name
+        click.echo(f"{name} has changed since run {session.run} was frozen; br3 run takes it up", err=True)
+
+
+def pick(session: Session, names: Sequence[str]) -> list[Build]:
+    """The builds named, by the frozen plan; says so when br3.toml has meanwhile become another."""
+    from br3.dispatch.sessions import chosen
+
+    try:
+        return chosen(session.plan, names)
+    except UsageError as error:
+        if plan_changed(session):
+            raise UsageError(
+                f"{error.message}, as run {session.run} was frozen", hint="br3.toml has changed: br3 run takes it up"
+            ) from error
+        raise
+
+
+def plan_changed(session: Session) -> bool:
+    """Whether the plan's file is not what the run was frozen from."""
     from br3.repo.snapshots import file_digest
 
     file = session.file
-    if file is not None and file_digest(Path(file["path"])) not in (None, file["digest"]):
-        name = Path(file["path"]).name
-        click.echo(f"{name} has changed since run {session.run} was frozen; br3 run takes it up", err=True)
+    return file is not None and file_digest(Path(file["path"])) not in (None, file["digest"])
 
 
 def require_trust(common_dir: Path, plan: Plan, trusted: bool) -> None:
@@ -95,7 +114,8 @@ def require_identity(repo: Repository) -> None:
 def ask_trust(commands: list[Command]) -> bool:
     """Show the commands and ask a person for approval."""
     show_commands(commands)
-    return click.confirm("Run these commands on this machine, in this repository's worktrees?", default=False, err=True)
+    question = f"Run these {len(commands)} commands on this machine, in this repository's worktrees?"
+    return click.confirm(question, default=False, err=True)
 
 
 def show_commands(commands: list[Command], approved: frozenset[str] | None = None) -> None:
@@ -107,9 +127,10 @@ def show_commands(commands: list[Command], approved: frozenset[str] | None = Non
             click.echo(click.style(f"{purpose}:", bold=True), err=True)
         # A control character could make the terminal show another command than the one that would run.
         text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in command.text)
-        for number, line in enumerate(text.split("\n")):
-            where = click.style(f"  [{command.where}]", dim=True) if number == 0 else ""
-            sign = "" if approved is None or number else "✓ " if command.digest in approved else "✗ "
+        lines = text.strip("\n").split("\n")
+        for number, line in enumerate(lines, start=1):
+            where = click.style(f"  ({command.where})", dim=True) if number == len(lines) else ""
+            sign = "" if approved is None or number > 1 else "✓ " if command.digest in approved else "· "
             click.echo(f"    {sign}{line}{where}", err=True)
 
 

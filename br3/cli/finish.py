@@ -10,6 +10,7 @@ from br3.cli.context import (
     ask_yes_no,
     current,
     json_option,
+    pick,
     repository,
     require_identity,
     require_trust,
@@ -19,14 +20,16 @@ from br3.cli.context import (
 
 
 @click.command()
+@click.argument("builds", nargs=-1)
 @click.option("--push/--no-push", default=None, help="Push base and tag together.  [default: the plan's, else not]")
 @trust_option
 @json_option
-def finish(push: bool | None, trusted: bool, as_json: bool) -> int:
+def finish(builds: tuple[str, ...], push: bool | None, trusted: bool, as_json: bool) -> int:
     """Merge, release, clean up, and go through the checklist.
 
-    Stops where something is put aside: then nothing is tagged. Called again it goes on where it stopped. The
-    checklist's commands run in a throw-away worktree of base; ✓ is met, ✗ is not (exit code 1), ? cannot be told.
+    With BUILDS only those; the others stay as they are. Stops where something is put aside: then nothing is tagged.
+    Called again it goes on where it stopped. The checklist's commands run in a throw-away worktree of base; ✓ is met,
+    ✗ is not (exit code 1), ? cannot be told.
     """
     from br3.cli.clean import show_cleaned
     from br3.cli.merge import show_train
@@ -46,19 +49,22 @@ def finish(push: bool | None, trusted: bool, as_json: bool) -> int:
     require_trust(repo.common_dir, plan, trusted)
     session.site()
     say_if_plan_changed(session)
+    wanted = pick(session, builds)
     wants_push = plan.release.push if push is None else push
     check_release(session, push=wants_push, remote=plan.release.remote)
     told: dict[str, Any] = {}
     say = (lambda *_: None) if as_json else (lambda show, value: show(value))
     with progress([]) as shown:
-        train = merge(session, plan.builds, shown.step)
+        train = merge(session, wanted, shown.step)
     told["merge"] = train.as_json()
     say(show_train, train)
     if train.aside:
         if as_json:
             emit_json(told)
         else:
-            click.echo("not released: builds were put aside; mend them and call br3 finish again", err=True)
+            good = " ".join([*train.before, *train.landed])
+            without = f", or leave them out: br3 finish {good}" if good else ""
+            click.echo(f"not released: builds were put aside; mend them and call br3 finish again{without}", err=True)
         return 1
     if plan.release.tag:
         session.refresh()
@@ -66,7 +72,7 @@ def finish(push: bool | None, trusted: bool, as_json: bool) -> int:
         told["release"] = released.as_json()
         say(show_release, released)
     session.refresh()
-    cleaned = clean(session, plan.builds)
+    cleaned = clean(session, wanted)
     told["clean"] = {"removed": cleaned.removed, "kept": cleaned.kept}
     say(show_cleaned, cleaned)
     session.refresh()

@@ -26,4 +26,5 @@ def init() -> None:
     for file in made.files:
         click.echo(f"  {file.path.name:<12}  {file.what}")
     if made.files[0].changed:
-        click.echo(f"next: edit the build in br3.toml (base is {made.base}), then `br3 plan check`")
+        click.echo(f"next: edit the build in br3.toml (base is {made.base}), then `br3 plan check`;")
+        click.echo("      commit br3.toml, .env.example and .gitignore: worktrees are made from what is committed")

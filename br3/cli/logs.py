@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from br3.cli.context import repository
+from br3.cli.context import pick, repository
 
 if TYPE_CHECKING:
     from br3.dispatch.sessions import Session
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 @click.option("--raw", is_flag=True, help="Agents' output as they wrote it.")
 def logs(build: str, follow: bool, run_id: str | None, raw: bool) -> int:
     """Show what a build's agent and verification printed."""
-    from br3.dispatch.sessions import chosen, find
+    from br3.dispatch.sessions import find
     from br3.errors import UsageError
 
     session = find(repository(), run_id)
     if session is None:
         raise UsageError("nothing has been run in this repository yet", hint="br3 run")
-    wanted = chosen(session.plan, [build])[0]
+    wanted = pick(session, [build])[0]
     shown = 0
     offsets: dict[Path, int] = {}
     while True:
@@ -76,7 +76,8 @@ def _print_new(session: Session, path: Path, offsets: dict[Path, int], raw: bool
     if not whole:
         return 0
     if not start:
-        click.echo(click.style(f"── {path.parent.name}/{path.name}", dim=True))
+        at = path.relative_to(session.repository.br3_dir / "runs")
+        click.echo(click.style(f"── {at}", dim=True))
     offsets[path] = start + len(whole)
     render = None if raw or path.name != "stdout.log" else _renderer(session, path)
     for line in whole.removesuffix(b"\n").split(b"\n"):

@@ -9,6 +9,7 @@ import click
 from br3.cli.context import (
     current,
     json_option,
+    pick,
     repository,
     require_identity,
     require_trust,
@@ -32,7 +33,6 @@ def merge(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
     """
     from br3.cli.output import emit_json
     from br3.cli.progress import progress
-    from br3.dispatch.sessions import chosen
     from br3.landing.training import merge as land
 
     repo = repository()
@@ -43,7 +43,7 @@ def merge(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
     if not as_json:
         say_if_plan_changed(session)
     with progress([]) as shown:
-        train = land(session, chosen(session.plan, builds), shown.step)
+        train = land(session, pick(session, builds), shown.step)
     if as_json:
         emit_json(train.as_json())
     else:
@@ -53,6 +53,8 @@ def merge(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
 
 def show_train(train: Train) -> None:
     """What landed, what was put aside and why."""
+    from br3.cli.output import count
+
     for aside in train.aside:
         click.echo(f"{click.style('aside', fg='yellow')}   {aside.id}: {aside.reason}")
         if aside.log:
@@ -67,7 +69,7 @@ def show_train(train: Train) -> None:
         click.echo(f"landed earlier: {', '.join(train.before)}")
     if train.landed:
         tests = train.verdict.tests if train.verdict else None
-        shown = f", {tests.passed} tests passed on it" if tests else ""
+        shown = f", {count(tests.passed, 'test')} passed on it" if tests else ""
         click.echo(f"{train.base}: {train.base_before[:9]} → {train.base_after[:9]}{shown}")
     elif not train.before:
         click.echo(f"nothing landed; {train.base} is still {train.base_before[:9]}")

@@ -110,11 +110,13 @@ class Live:
 
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=bool(self._rows))
         if self._rows:
-            table.add_column("build", no_wrap=True)
-            table.add_column("state", no_wrap=True)
-            table.add_column("time", justify="right", no_wrap=True)
-            table.add_column("cost", justify="right", no_wrap=True)
-            table.add_column("now", no_wrap=True, overflow="ellipsis", ratio=1)
+            # The first four keep their room; what is going on just now takes what is left.
+            width = min(max(map(len, self._rows)), 28)
+            table.add_column("build", no_wrap=True, min_width=width, max_width=width, overflow="ellipsis")
+            table.add_column("state", no_wrap=True, min_width=9)
+            table.add_column("time", justify="right", no_wrap=True, min_width=7)
+            table.add_column("cost", justify="right", no_wrap=True, min_width=8)
+            table.add_column("now", no_wrap=True, overflow="ellipsis")
         for build, (state, text) in list(self._rows.items()):
             view = self._views.get(build)
             took = duration(since(view.began, view.since if view.ended else None)) if view and view.began else "–"
@@ -122,7 +124,7 @@ class Live:
             table.add_row(build, Text(state, style=colour), took, cost_of(view), Text(text))
         if self._views:
             ended = sum(view.ended for view in self._views.values())
-            table.add_row(Text(f"{ended} of {len(self._rows)}", style="dim"), Text("ended", style="dim"))
+            table.caption, table.caption_justify = f"{ended} of {len(self._rows)} builds have ended", "left"
         if self._step:
             table.add_row(*([""] * (4 if self._rows else 0)), Text(self._step, style="dim"))
         return table

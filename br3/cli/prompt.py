@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from br3.cli.context import current, repository
+from br3.cli.context import current, pick, repository
 
 
 @click.command()
@@ -16,11 +16,10 @@ def prompt(build: str, copy: bool) -> int:
     The prompt says what the build is asked to do, what it owns, and the verification it will be held to. Work in the
     build's worktree (br3 up makes it), then: br3 verify BUILD, br3 merge.
     """
-    from br3.dispatch.sessions import chosen
     from br3.orchestrator.prompts import for_build
 
     session = current(repository())
-    wanted = chosen(session.plan, [build])[0]
+    wanted = pick(session, [build])[0]
     text = for_build(session.plan, wanted, worktree=str(session.worktrees[wanted.id]))
     if copy:
         _to_clipboard(text)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("builds", nargs=-1)
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), help="Builds at once.  [default: the plan's jobs]")
-@click.option("--agent", help="Use this agent for every task.")
+@click.option("--agent", help="Use this agent (claude, shell, manual) for every task.")
 @click.option("--model", help="Use this model for every task.")
 @click.option("--retries", type=click.IntRange(0, 20), help="Further attempts for a task, and repairs for a build.")
 @click.option("--timeout", help="Longest time of one attempt, such as 90m.")
@@ -51,8 +51,10 @@ def run(
     """Run the builds in parallel, each under its orchestrator.
 
     Makes what is missing of worktrees and environments, runs the tasks of each build with its agent, verifies,
-    repairs. Called again, it goes on where it was: completed tasks are not repeated, living orchestrators are
-    attached to. Ctrl-C stops everything that was started and keeps all work.
+    repairs. Without BUILDS it is for all of the plan.
+
+    Called again, it goes on where it was: completed tasks are not repeated; when the last `br3 run` was killed, the
+    orchestrators that still live are attached to. Ctrl-C stops everything that was started and keeps all work.
     """
     from br3.cli.output import count
     from br3.cli.progress import progress
@@ -141,7 +143,9 @@ def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bo
         click.echo(f"\n{click.style(standing.id, fg='red', bold=True)} {view.state}: {view.reason}", err=True)
         log = Path(view.log) if view.log else None
         if log is not None and log.is_file() and view.cause != "setup":
-            for line in session.journal.redact(tail(log)).splitlines():
+            beside = log.with_name("stdout.log")
+            parts = [tail(beside)] if log.name == "stderr.log" and beside.is_file() else []
+            for line in session.journal.redact("\n".join([*parts, tail(log)])).splitlines():
                 click.echo(f"    {line}", err=True)
             click.echo(f"log: {log}", err=True)
         if view.hint:
@@ -157,16 +161,20 @@ def _all(found: list[Standing]) -> str:
 def _say_next(outcome: Outcome, found: list[Standing]) -> None:
     from br3.cli.output import count
 
-    if outcome.state == "completed":
+    if outcome.state == "completed" and all(s.landed for s in found):
+        click.echo(f"{_all(found)} landed already")
+    elif outcome.state == "completed":
         click.echo(f"{_all(found)} verified; next: br3 finish (or br3 merge)")
     elif outcome.state == "cancelled":
         click.echo("stopped; worktrees and commits are as they were left; br3 run goes on from here", err=True)
     elif outcome.state == "paused":
         click.echo(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
     else:
+        if outcome.waiting:
+            click.echo(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
         good = sum(view.state == "verified" for view in outcome.builds.values())
         click.echo(
             f"{good} of {count(len(outcome.builds), 'build')} verified; br3 logs BUILD shows the others, "
-            "br3 run tries them again, br3 merge lands the verified ones",
+            "br3 run tries them again" + (", br3 merge lands the verified ones" if good else ""),
             err=True,
         )

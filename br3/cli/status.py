@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from br3.cli.context import json_option, repository
+from br3.cli.context import json_option, pick, repository
 
 if TYPE_CHECKING:
     from br3.dispatch.sessions import Session
@@ -24,7 +24,7 @@ def status(build: str | None, run_id: str | None, as_json: bool) -> int:
     attempts, commits, and what its agent reported.
     """
     from br3.cli.output import emit_json
-    from br3.dispatch.sessions import chosen, find
+    from br3.dispatch.sessions import find
     from br3.dispatch.standing import standings
     from br3.errors import UsageError
 
@@ -34,7 +34,7 @@ def status(build: str | None, run_id: str | None, as_json: bool) -> int:
             emit_json({"run": None, "state": None, "builds": []})
             return 0
         raise UsageError("nothing has been run in this repository yet", hint="br3 run, or br3 init for a first plan")
-    found = standings(session, chosen(session.plan, [build] if build else []))
+    found = standings(session, pick(session, [build] if build else []))
     if as_json:
         emit_json(summary(session, found))
         return 0
@@ -79,6 +79,8 @@ def builds_table(found: list[Standing]) -> str:
             ]
         )
     heads = ["build", "state", "tasks", "tests", "tokens", "cost", "time", "branch"]
+    if all(standing.build.branch == f"build/{standing.id}" for standing in found):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]  # the branch says nothing that the id does not
     return table(heads, rows, right=[4, 5, 6])
 
 
@@ -114,10 +116,12 @@ def _state(standing: Standing) -> str:
 
 def _tasks(standing: Standing) -> str:
     tasks = standing.view.tasks
-    done = sum(t.state == "completed" for t in tasks.values())
+    planned = [task.id for task in standing.build.tasks]
+    done = sum(t.state == "completed" for t in tasks.values() if t.id in planned)
     at = next((t for t in tasks.values() if t.state == "running"), None)
-    total = max(len(standing.build.tasks), len(tasks))
-    text = f"{done}/{total}"
+    text = f"{done}/{len(planned)}"
+    if at is None and len(tasks) > len(planned):
+        text += " +repair"
     if at is not None and not standing.landed:
         text += f" {at.id}"
         if len(at.attempts) > 1:
@@ -136,12 +140,13 @@ def _time(standing: Standing) -> str:
     from br3.cli.progress import duration, since
 
     view = standing.view
-    if not view.began:
+    if not view.began or view.state in ("pending", "preparing"):
         return "–"
     return duration(since(view.began, view.since if view.ended else None))
 
 
 def _remarks(session: Session, found: list[Standing]) -> list[str]:
+    from br3.dispatch.sessions import departed
     from br3.landing.moving import cut_off
 
     lines = []
@@ -150,6 +155,8 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
             lines.append(f"{s.id}: {s.view.reason.splitlines()[0]}")
         if s.aside and not s.landed:
             lines.append(f"{s.id}: put aside by the last merge: {s.aside}")
+        if s.branch_exists and not s.present and not s.landed and s.view.state != "pending":
+            lines.append(f"{s.id}: its worktree is gone (br3 up {s.id} makes it again from its branch)")
         if s.dirty and not s.alive:
             lines.append(f"{s.id}: uncommitted in its worktree: {', '.join(s.dirty[:4])}")
         if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and not s.dirty:
@@ -158,6 +165,9 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
             lines.append(f"{s.id}: its orchestrator is gone; br3 run goes on from its last completed task")
         if s.build.manual and not s.landed and not s.verified:
             lines.append(f"{s.id}: yours to do (br3 prompt {s.id}, then br3 verify {s.id})")
+    if len(found) == len(session.plan.builds):
+        for build in departed(session):
+            lines.append(f"{build.id}: gone from the plan, but not its worktree or branch (br3 clean {build.id})")
     if cut_off(session.events, session.plan.base) is not None:
         lines.append(f"a landing on {session.plan.base} was cut off; br3 merge finishes it")
     lines += [f"journal: {problem}" for problem in session.view.problems]
@@ -191,6 +201,8 @@ def _detail(session: Session, standing: Standing) -> None:
         for commit in commits_between(session.common_dir, standing.start, standing.commit):
             size = f"{commit.files} files, +{commit.insertions} −{commit.deletions}"
             click.echo(f"    {commit.id[:9]}  {commit.subject}  ({size})")
+    for line in _remarks(session, [standing]):
+        click.echo(line)
     if report:
         click.echo("\nwhat its agent reported")
         for line in str(report).split("\n"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
@@ -61,7 +62,8 @@ def events(run_id: str | None, build: str | None, kind: str | None, as_json: boo
         else:
             where = " ".join(str(p) for p in (event.build, event.task, event.attempt) if p is not None)
             facts = json.dumps(event.data, ensure_ascii=False)
-            click.echo(f"{event.ts}  {event.kind:<18}  {where:<20}  {facts[:160]}")
+            facts = facts if not sys.stdout.isatty() or len(facts) <= 160 else facts[:159] + "…"
+            click.echo(f"{event.ts}  {event.kind:<18}  {where:<20}  {facts}")
     if as_json:
         emit_json({"events": found})
     return 0

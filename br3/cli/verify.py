@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from br3.cli.context import current, json_option, repository, require_trust, trust_option
+from br3.cli.context import current, json_option, pick, repository, require_trust, trust_option
 
 
 @click.command()
@@ -23,7 +23,6 @@ def verify(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
     """
     from br3.cli.output import emit_json
     from br3.cli.progress import progress
-    from br3.dispatch.sessions import chosen
     from br3.dispatch.standing import standings
 
     repo = repository()
@@ -32,7 +31,7 @@ def verify(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
     session.site()  # the excludes that decide what counts as uncommitted
     results = []
     with progress([]) as shown:
-        for standing in standings(session, chosen(session.plan, builds)):
+        for standing in standings(session, pick(session, builds)):
             if not builds and not (standing.present and standing.has_work):
                 continue
             shown.step(f"verifying {standing.id}")

@@ -23,6 +23,7 @@ from br3.dispatch.standing import standings
 from br3.dispatch.starts import StartConflict, start_commit
 from br3.errors import Br3Error, Interrupted, Refused, UsageError
 from br3.orchestrator.building import task_digest
+from br3.plan.globs import matches
 from br3.plan.model import Build, Plan
 from br3.plan.order import needs_closure
 from br3.repo.refs import CommitId
@@ -77,7 +78,10 @@ def missing_agents(plan: Plan, builds: Sequence[Build]) -> None:
     for name in {task.agent for build in builds for task in build.tasks} - {"manual"}:
         complaint = agent(name).missing()
         if complaint:
-            raise UsageError(f"the plan {plan.name} needs an agent that is not here: {complaint}")
+            raise UsageError(
+                f"the plan {plan.name} needs an agent that is not here: {name}",
+                hint=f'{complaint}; or use another: agent = "shell" or "manual"',
+            )
 
 
 def agent_variables(source: Path | None, builds: Sequence[Build]) -> dict[str, str]:
@@ -173,6 +177,8 @@ class Dispatcher:
         for build in self.builds:
             if not self._is_waiting(build):
                 continue
+            if not self._may_start(build):
+                continue
             if len(self._handles) + len(self._preparing) >= self.jobs:
                 self._waits(build, f"waits for one of {self.jobs} places")
             else:
@@ -186,15 +192,19 @@ class Dispatcher:
         busy = build.id in self._handles or build.id in self._preparing
         return not view.ended and not busy and build.id not in self._errors
 
-    def _start_or_skip(self, pool: ThreadPoolExecutor, build: Build) -> None:
+    def _may_start(self, build: Build) -> bool:
+        """Whether all that it needs is verified; it is skipped when that cannot be any more."""
         for needed in needs_closure(self.session.plan, build.id):
             view = self._needed(needed)
             if view.ended and view.state != "verified":
                 self._write_end(build, "build.skipped", f"it needs {needed}, which is {view.state}")
-                return
+                return False
             if view.state != "verified":
                 self._waits(build, f"waits for {needed}")
-                return
+                return False
+        return True
+
+    def _start_or_skip(self, pool: ThreadPoolExecutor, build: Build) -> None:
         try:
             start = self._start(build)
         except StartConflict as conflict:
@@ -363,9 +373,21 @@ class Dispatcher:
             kind, data = "run.completed", {}
         self.session.journal.append(kind, run=self.session.run, gen=gen, **data)
         self._look()
+        for build in self.builds:
+            self._warnings += self._not_owned(build, mine[build.id])
         for view in mine.values():
             self._warnings += [(view.id, warning) for warning in (view.quality or {}).get("warnings") or []]
         return Outcome(kind.removeprefix("run."), mine, waiting, self._warnings)
+
+    def _not_owned(self, build: Build, view: BuildView) -> list[tuple[str, str]]:
+        """What a build has changed outside the ground that the plan gave it."""
+        if not build.owns or not view.start or not view.commit:
+            return []
+        git = self.session.repository.git
+        changed = git("diff-tree", "-r", "-z", "--name-only", "--no-renames", view.start, view.commit).fields
+        strange = [path for path in changed if not any(matches(pattern, path) for pattern in build.owns)]
+        more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
+        return [(build.id, f"changed outside what it owns: {', '.join(strange[:5])}{more}")] if strange else []
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

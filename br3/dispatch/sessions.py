@@ -102,6 +102,27 @@ class Session:
         )
 
 
+def departed(session: Session) -> list[Build]:
+    """Builds of earlier runs that the plan has no more and of which a worktree or a branch is left.
+
+    The session learns where their worktrees are.
+    """
+    known = {build.id.casefold() for build in session.plan.builds}
+    found: dict[str, Build] = {}
+    for run in session.chain[1:]:
+        try:
+            frozen = thaw(session.repository.br3_dir / "runs" / run.id)
+        except Br3Error:
+            continue
+        for build in frozen.plan.builds:
+            if build.id.casefold() not in known:
+                known.add(build.id.casefold())
+                found[build.id] = build
+                session.worktrees[build.id] = Path(frozen.facts["worktrees"][build.id])
+    branches = refs.branches(session.repository.git, [build.branch for build in found.values()])
+    return [b for b in found.values() if b.branch in branches or session.worktrees[b.id].exists()]
+
+
 def chosen(plan: Plan, ids: Sequence[str]) -> list[Build]:
     """The builds named, in plan order; all when none is. UsageError for an unknown one."""
     known = {build.id.casefold(): build for build in plan.builds}

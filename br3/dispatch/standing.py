@@ -75,6 +75,8 @@ class Standing:
     @property
     def tests(self) -> dict[str, int] | None:
         """What its last verification counted."""
+        if not self.has_work and not self.landed:
+            return None  # a verdict of the tree it started from says nothing about it
         quality = self.verdict.data if self.verdict else self.view.quality
         return quality.get("tests") if quality else None
 
@@ -175,8 +177,9 @@ def _landed_commits(session: Session) -> dict[str, str]:
 
 
 def _aside(session: Session, build: Build, commit: CommitId | None) -> str | None:
+    # Conflicts only: what else may keep a build aside shows by itself, or has gone by.
     mine = [e for e in session.events if e.kind == "landing.aside" and e.build == build.id]
-    last = max(mine, key=lambda e: e.order, default=None)
+    last = max((e for e in mine if e.data.get("files")), key=lambda e: e.order, default=None)
     return str(last.data["reason"]) if last and commit and last.data.get("commit") == commit else None
 
 

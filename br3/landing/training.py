@@ -21,7 +21,7 @@ from br3.orchestrator.building import open_work, run_verification
 from br3.orchestrator.verification import Verdict, verify
 from br3.plan.model import DEFAULT_TIMEOUT_S, Build, Verify
 from br3.plan.order import landing_order
-from br3.repo import merges, refs
+from br3.repo import merges, refs, snapshots
 from br3.repo.refs import CommitId
 from br3.telemetry import Lock, LockHeld, read_events
 from br3.workspace.children import tail
@@ -167,6 +167,10 @@ def _obstacle(
         return ("it has no commits yet" if standing.branch_exists else "it has not been started"), None
     if standing.dirty:
         return f"uncommitted changes in {standing.worktree}: {', '.join(standing.dirty[:5])}", None
+    if standing.start and standing.commit:
+        droppings = snapshots.new_droppings(session.repository.git, standing.start, standing.commit)
+        if droppings:
+            return f"it would land what set-up makes: {', '.join(droppings)}; take it out of its commits", None
     if standing.passed:
         return "", None
     if standing.verdict is not None or (view.state not in ("verified",) and not standing.build.manual):
@@ -316,6 +320,8 @@ def _verify_candidate(
         shown = [f"    {line}" for line in ending.split("\n")] if ending else []
         aside = [f"put aside before: {a.id}: {a.reason}" for a in train.aside]
         fewer = f", or land fewer: br3 merge {' '.join(names[:-1])}" if len(names) > 1 else ""
+        if verdict.failing is None and len(names) < len(session.plan.builds):
+            fewer += "; the minima of [verify] are for the whole plan landed together"
         raise CandidateFailed(
             "\n".join([f"nothing landed: {reason}", *aside, *shown, f"log: {log}"]),
             hint=f"mend {'what was put aside, or ' if aside else ''}a build, and verify it again{fewer}",

@@ -79,6 +79,8 @@ def attempt(work: Work, task: Task, prompt: str) -> Result:
     }
     env = children.agent_environment(work.worktree, facts, [*chosen.variables, *work.build.env])
     env.update(chosen.environment(request))
+    # An agent's own `git add --all` leaves out what set-up made, as br3's commits do; no file of the user's changes.
+    env |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.excludesFile", "GIT_CONFIG_VALUE_0": str(work.excludes)}
     running = start(
         chosen.command(request),
         directory=directory,
@@ -246,6 +248,9 @@ def _disproof(work: Work, task: Task, left: Snapshot) -> tuple[str | None, str]:
     base = f"refs/heads/{work.plan.base}"
     if left.head != before and not left.dirty and refs.is_ancestor(work.git, left.head, base):
         return "no_change", f"{nothing}: its branch only follows {work.plan.base}"
+    droppings = snapshots.new_droppings(work.git, CommitId(str(before)), left.tree)
+    if droppings:
+        return "droppings", f"the agent committed what set-up makes: {', '.join(droppings)}"
     nested = snapshots.new_gitlinks(work.git, CommitId(str(before)), left.tree)
     if nested:
         return "nested_repository", f"the agent made a repository of its own in {', '.join(nested)}; it could not land"

@@ -325,8 +325,6 @@ def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None)
         reason = verdict.reason or "the verification failed"
     shown = children.tail(verdict.results[-1].log, 200) if verdict and verdict.results else ""
     trouble = work.journal.redact(f"{reason}\n\n{shown}")
-    if REPAIR not in work.view.tasks and work.build.retries > 0:
-        work.say("task.started", task=REPAIR, title=repair.title)
     while True:
         used = _counted(work, repair) if REPAIR in work.view.tasks else 0
         if used >= work.build.retries:
@@ -336,6 +334,8 @@ def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None)
         _stop_if_asked(work)
         if work.view.state == "verifying":
             work.say("build.repairing", "warning", reason=reason)
+        if REPAIR not in work.view.tasks:
+            work.say("task.started", task=REPAIR, title=repair.title)
         text = prompts.for_repair(work.plan, work.build, worktree=str(work.worktree), trouble=trouble)
         result = attempt(work, repair, text)
         if result.ok:
@@ -371,7 +371,11 @@ def _last_cause(work: Work, task: Task) -> tuple[str, str]:
 
 def _log_of_last(work: Work, task: Task) -> Path | None:
     attempts = work.view.tasks[task.id].attempts
-    return Path(attempts[max(attempts)].started["directory"]) / "stdout.log" if attempts else None
+    if not attempts:
+        return None
+    directory = Path(attempts[max(attempts)].started["directory"])
+    errors = directory / "stderr.log"
+    return errors if errors.exists() and errors.stat().st_size else directory / "stdout.log"
 
 
 def _with_output(work: Work, task: Task, trouble: str | None) -> str | None:

@@ -52,7 +52,10 @@ class PlanErrors(UsageError):
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(str(problem) for problem in problems)
-        super().__init__(f"the plan has {count}\n{lines}", hint="correct this, then `br3 plan check`")
+        if all(problem.line == 0 and not problem.file.endswith(".toml") for problem in problems):
+            super().__init__(lines)  # an option or a variable: the plan itself may be fine
+        else:
+            super().__init__(f"the plan has {count}\n{lines}", hint="correct this, then `br3 plan check`")
 
 
 def dotted(path: KeyPath) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,9 +39,17 @@ def scaffold(root: Path, have: Callable[[str], bool]) -> Scaffold:
     files = (
         _new(root / PLAN_FILE, plan_text(root.name or "plan", base, detected)),
         _new(root / ".env.example", environment_example()),
-        _ignore_env(root / ".gitignore"),
+        _ignore(root / ".gitignore", detected.kinds),
     )
     return Scaffold(detected, base, files)
+
+
+_MADE_BY_SETUP = {
+    "python": (".venv/", "__pycache__/", "*.egg-info/"),
+    "node": ("node_modules/",),
+    "rust": ("target/",),
+}
+"""What the detected set-up and its tests leave in a worktree: an agent's `git add --all` would commit it."""
 
 
 def _new(path: Path, text: str) -> Written:
@@ -53,16 +61,21 @@ def _new(path: Path, text: str) -> Written:
     return Written(path, "written", changed=True)
 
 
-def _ignore_env(path: Path) -> Written:
-    """Add the line ``.env``, in the file's own line endings, and with a last newline only if it had one."""
+def _ignore(path: Path, kinds: Sequence[str]) -> Written:
+    """Add what git must not see, in the file's own line endings, and with a last newline only if it had one."""
     old = path.read_bytes() if path.exists() else b""
-    if _ignores_env(old.decode("utf-8", errors="replace")):
+    text = old.decode("utf-8", errors="replace")
+    present = {line.strip().strip("/") for line in text.splitlines()}
+    made = [line for kind in kinds for line in _MADE_BY_SETUP.get(kind, ()) if line.strip("/") not in present]
+    missing = ([] if _ignores_env(text) else [_ENV]) + made
+    if not missing:
         return Written(path, "left as it is", changed=False)
     newline = b"\r\n" if b"\r\n" in old else b"\n"
-    ends_open = old and not old.endswith(b"\n")
+    ends_open = bool(old) and not old.endswith(b"\n")
+    added = newline.join(line.encode() for line in missing)
     with path.open("ab") as file:
-        file.write(newline + _ENV.encode() if ends_open else _ENV.encode() + newline)
-    return Written(path, f"{_ENV} added" if old else "written", changed=True)
+        file.write(newline + added if ends_open else added + newline)
+    return Written(path, f"{', '.join(missing)} added" if old else "written", changed=True)
 
 
 def _ignores_env(text: str) -> bool:

@@ -75,7 +75,8 @@ def _would_lose(session: Session, standing: Standing) -> str | None:
         base = f"refs/heads/{session.plan.base}"
         count = refs.count_between(session.repository.git, base, standing.commit)
         if count:
-            return f"{count} commits on {standing.build.branch} have not landed"
+            commits = "1 commit" if count == 1 else f"{count} commits"
+            return f"{commits} on {standing.build.branch} not landed"
     return None
 
 

@@ -11,6 +11,7 @@ from br3.dispatch.sessions import Session
 from br3.dispatch.standing import Standing, standings
 from br3.errors import Br3Error, Refused, UsageError
 from br3.landing.moving import recover
+from br3.plan.refnames import refusal
 from br3.repo import refs
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git, GitError
@@ -54,6 +55,9 @@ def release(session: Session, *, tag: str | None, message: str | None, push: boo
     name = tag or plan.release.tag
     if not name:
         raise UsageError("no tag is named", hint="[release] tag in br3.toml, or: br3 release --tag v1.0.0")
+    complaint = refusal(name)
+    if complaint:
+        raise UsageError(f"git does not take {name!r} as a tag's name: {complaint}", hint="br3 release --tag v1.0.0")
     with Lock(session.common_dir, "base", plan.base).acquire(wait_s=1) as lock:
         session.refresh()
         recover(session.repository, plan.base, session.events, session.journal, gen=lock.gen)
@@ -78,7 +82,8 @@ def notes_of(session: Session, message: str, landed: Sequence[Standing]) -> str:
     lines = [message.strip(), "", f"Landed on {session.plan.base}:", ""]
     for standing in landed:
         tests = standing.tests
-        shown = f" ({tests['passed']} tests passed)" if tests else ""
+        passed = tests["passed"] if tests else 0
+        shown = f" ({passed} test{'' if passed == 1 else 's'} passed)" if tests else ""
         lines.append(f"- {standing.id}: {standing.build.title}{shown}")
         if len(standing.build.tasks) > 1:
             lines += [f"    - {task.id} {task.title}" for task in standing.build.tasks]

@@ -124,6 +124,20 @@ def commit_snapshot(
     return made
 
 
+def new_droppings(git: Git, old: CommitId, tree: str) -> list[str]:
+    """Directories of environments and caches that ``tree`` has and ``old`` has not: nobody means to land them."""
+    added = git("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A", old, tree).fields
+    found: dict[str, int] = {}
+    for path in added:
+        parts = path.split("/")
+        for depth, part in enumerate(parts[:-1], start=1):
+            if part in (".venv", "node_modules", "__pycache__"):
+                where = "/".join(parts[:depth]) + "/"
+                found[where] = found.get(where, 0) + 1
+                break
+    return [f"{where} ({count} files)" for where, count in found.items()]
+
+
 def new_gitlinks(git: Git, old: CommitId, tree: TreeId) -> list[str]:
     """Paths at which ``tree`` has a nested repository that ``old`` has not, and that is no declared submodule.
 

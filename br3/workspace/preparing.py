@@ -230,7 +230,8 @@ def _refuse_other_work(site: Site, build: Build, branch: Branch, start: CommitId
         if created.get("branch") == build.branch and refs.is_ancestor(git, created["start"], branch.commit):
             return
     count = refs.count_between(git, start, branch.commit)
-    what = f"{count} commits of other work" if count else "an older state of the base"
+    commits = "1 commit" if count == 1 else f"{count} commits"
+    what = f"{commits} of other work" if count else "an older state of the base"
     fix = f"git branch -m {build.branch} {build.branch}-old" if count else f"git branch -d {build.branch}"
     raise Refused(
         f"{build.id}: the branch {build.branch} exists with {what}",

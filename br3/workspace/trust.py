@@ -34,7 +34,7 @@ class Command:
 
 def commands_of(plan: Plan) -> list[Command]:
     """Everything the plan makes br3 run, by purpose; each text once per purpose, with all the places that have it."""
-    found = [Command("set-up", "[setup]", text) for text in plan.setup.run]
+    found = [Command("set-up", "setup", text) for text in plan.setup.run]
     for build in plan.builds:
         found += [Command("set-up", build.id, text) for text in build.setup]
         for task in build.tasks:
@@ -44,7 +44,7 @@ def commands_of(plan: Plan) -> list[Command]:
                 # Its prompts come from the plan too, and it may run any command in its worktree.
                 found.append(Command("agent", build.id, f"{task.agent} (works by itself, runs commands)"))
         found += [Command("verification", build.id, text) for text in build.verify.run]
-    found += [Command("verification", "[verify]", text) for text in plan.verify.run]
+    found += [Command("verification", "verify", text) for text in plan.verify.run]
     found += [Command("criterion", c.name, c.run) for c in plan.criteria if c.run]
     places: dict[str, list[Command]] = {}
     for command in found:

@@ -511,5 +511,65 @@ def test_a_branch_that_somebody_made_after_a_clean_up_is_theirs(repo: Scratch) -
     repo.git("switch", "--quiet", "main")
     repo.plan(shell_plan({"a": writing("again")}))
     said = repo.br3("run", "--trust", code=1)
-    assert "exists with 1 commits of other work" in said.err
+    assert "exists with 1 commit of other work" in said.err
     assert "git branch -m build/a build/a-old" in said.err
+
+
+def test_an_agent_s_own_add_all_leaves_out_what_set_up_made(repo: Scratch) -> None:
+    setup = f"{making('.venv/lib')}; : > .venv/lib/huge; {making('pkg/__pycache__')}; : > pkg/__pycache__/x.pyc"
+    agent = f"{writing('a')}; git add --all; git commit -qm 'by the agent'"
+    repo.plan(shell_plan({"a": agent}) + f"[setup]\nrun = [{toml(setup)}]\n")
+    repo.br3("run", "--trust")
+    assert repo.git("ls-tree", "-r", "--name-only", "build/a").split() == ["README.md", "a", "br3.toml"]
+
+
+def test_an_environment_that_was_committed_by_force_does_not_land(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a")}))
+    repo.br3("run", "--trust")
+    repo.write(".venv/lib/huge", "x", root=repo.worktree("a"))
+    repo.commit("oops", cwd=repo.worktree("a"))
+    repo.br3("verify", "a")
+    said = repo.br3("merge", code=1)
+    assert "it would land what set-up makes: .venv/ (1 files)" in said.out
+
+
+def test_changes_outside_what_a_build_owns_are_told(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": f"{writing('mine')}; {writing('strange')}"}, extra='owns = ["mine"]'))
+    said = repo.br3("run", "--trust")
+    assert "a: changed outside what it owns: strange" in said.err
+
+
+def test_what_a_build_leaves_that_is_gone_from_the_plan_can_be_cleaned_up(repo: Scratch) -> None:
+    repo.plan(shell_plan({"old": writing("o"), "kept": writing("k")}))
+    repo.br3("run", "--trust")
+    repo.plan(shell_plan({"kept": writing("k")}))
+    repo.br3("run", "--trust")
+    assert "old: gone from the plan" in repo.br3("status").out
+    assert "1 commit on build/old not landed" in repo.br3("clean", code=3).err
+    repo.br3("clean", "--force", "old")
+    assert repo.git("branch", "--list", "build/old") == ""
+    assert "gone from the plan" not in repo.br3("status").out
+
+
+def test_finish_can_leave_a_failed_build_out(repo: Scratch) -> None:
+    repo.plan(shell_plan({"good": writing("a"), "bad": "exit 1"}) + '[release]\ntag = "v1"\n')
+    repo.br3("run", "--trust", code=1)
+    assert "leave them out: br3 finish good" in repo.br3("finish", code=1).err
+    repo.br3("finish", "good")
+    assert repo.head("v1^{commit}") == repo.head()
+
+
+def test_a_build_that_is_in_the_file_but_not_in_the_run_is_explained(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a")}))
+    repo.br3("up", "--trust")
+    repo.plan(shell_plan({"a": writing("a"), "new": writing("n")}))
+    said = repo.br3("prompt", "new", code=2)
+    assert "br3.toml has changed: br3 run takes it up" in said.err
+
+
+def test_what_an_agent_printed_as_its_error_is_shown(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": "echo working; echo BOOM >&2; exit 3"}))
+    said = repo.br3("run", "--trust", "--retries", "0", code=1)
+    assert "    working\n    BOOM\n" in said.err
+    assert "stderr.log" in said.err
+    assert "BOOM" in repo.br3("logs", "a").out

@@ -119,7 +119,7 @@ def test_clean_refuses_to_lose_work_and_names_it(repo: Scratch, work: str) -> No
     if "uncommitted" in work:
         repo.write("precious", "x", root=repo.worktree("a"))
     said = repo.br3("clean", code=3)
-    expected = "1 commits on build/a have not landed" if work == "unlanded" else "precious"
+    expected = "1 commit on build/a not landed" if work == "unlanded" else "precious"
     assert expected in said.err
     assert repo.worktree("a").exists() and repo.git("branch", "--list", "build/a")
     assert not repo.worktree("b").exists()

@@ -99,7 +99,7 @@ def test_on_a_terminal_the_commands_are_shown_and_asked_for(repo: Scratch) -> No
     repo.plan(PLAN)
     code, said = on_a_terminal(repo, b"n\n", "trust")
     assert code == 3
-    assert "test -e a.txt" in said and "Run these commands" in said
+    assert "test -e a.txt" in said and "Run these 3 commands" in said
     code, _ = on_a_terminal(repo, b"y\n", "trust")
     assert code == 0
     repo.br3("run")

@@ -124,7 +124,7 @@ def test_what_is_in_the_way_is_refused_with_the_next_command(repo: Scratch, tmp_
         kept = repo.write("work.txt", "mine")
         repo.commit("work")
         repo.git("switch", "--quiet", "main")
-        expected = ["exists with 1 commits of other work", "git branch -m build/a build/a-old"]
+        expected = ["exists with 1 commit of other work", "git branch -m build/a build/a-old"]
     elif obstacle == "checked out elsewhere":
         kept = tmp_path / "elsewhere"
         repo.git("worktree", "add", "--quiet", str(kept), "-b", "build/a")

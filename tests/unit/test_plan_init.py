@@ -188,3 +188,12 @@ def test_outside_a_repository_it_says_how_to_make_one(tmp_path: Path, monkeypatc
 
 def test_its_one_line_help_is_the_one_in_the_overview() -> None:
     assert init.help and init.help.splitlines()[0] == COMMANDS["Plan"]["init"][2]
+
+
+def test_what_set_up_makes_is_ignored_too(repository: Path) -> None:
+    (repository / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\n')
+    (repository / ".gitignore").write_text("__pycache__\n")
+    run_init()
+    assert (repository / ".gitignore").read_text().splitlines() == ["__pycache__", ".env", ".venv/", "*.egg-info/"]
+    run_init()
+    assert len((repository / ".gitignore").read_text().splitlines()) == 4
