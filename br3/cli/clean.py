@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def clean(builds: tuple[str, ...], force: bool, as_json: bool) -> int:
     """Remove worktrees and branches whose work has landed.
 
-    Without BUILDS all of the plan, and what builds that the plan has no more have left. What has uncommitted or unlanded
-    work is refused and named, with exit code 3.
+    Without BUILDS all of the plan, and what builds that the plan has no more have left. What has uncommitted or
+    unlanded work is refused and named, with exit code 3.
     """
     from br3.cli.output import emit_json
     from br3.dispatch.sessions import departed
