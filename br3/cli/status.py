@@ -160,7 +160,10 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
         if s.dirty and not s.alive:
             lines.append(f"{s.id}: uncommitted in its worktree: {', '.join(s.dirty[:4])}")
         if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and not s.dirty:
-            lines.append(f"{s.id}: not verified as it stands now, with this interpreter (br3 verify {s.id})")
+            why = "its branch has changed since it was verified"
+            if s.commit == s.view.commit:
+                why = "not verified with the environment as it is now"
+            lines.append(f"{s.id}: {why} (br3 verify {s.id})")
         if s.interrupted:
             lines.append(f"{s.id}: its orchestrator is gone; br3 run goes on from its last completed task")
         if s.build.manual and not s.landed and not s.verified:

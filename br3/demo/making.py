@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from br3.dispatch.executors.local import this_br3
 from br3.errors import Br3Error, Refused
 from br3.repo.runner import Git, scrubbed
 
@@ -47,11 +47,9 @@ def make(directory: Path | None) -> Path:
 def walk(directory: Path, announce: Callable[[str, str], None]) -> None:
     """Run every step as a user would; Br3Error when one does not end with 0."""
     environment = scrubbed(os.environ)
-    package = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
     for remark, words in STEPS:
         announce(f"br3 {' '.join(words)}", remark)
-        done = subprocess.run([sys.executable, "-P", "-m", "br3", *words], cwd=directory, env=environment, check=False)
+        done = subprocess.run([*this_br3("br3"), *words], cwd=directory, env=environment, check=False)
         if done.returncode != 0:
             raise Br3Error(
                 f"`br3 {' '.join(words)}` ended with exit code {done.returncode}",

@@ -573,3 +573,13 @@ def test_what_an_agent_printed_as_its_error_is_shown(repo: Scratch) -> None:
     assert "    working\n    BOOM\n" in said.err
     assert "stderr.log" in said.err
     assert "BOOM" in repo.br3("logs", "a").out
+
+
+def test_where_br3_lies_does_not_reach_the_project_s_own_imports(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": f'test -z "$PYTHONPATH" && {writing("a")}'}, verify='test -z "$PYTHONPATH"'))
+    repo.br3("run", "--trust")
+
+
+def test_the_user_s_own_python_path_is_kept(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a")}, verify='test "$PYTHONPATH" = /some/where'))
+    repo.br3("run", "--trust", env={"PYTHONPATH": "/some/where"})

@@ -56,10 +56,9 @@ class LocalExecutor:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
             child = subprocess.Popen(
-                # -P: the worktree may hold a package called br3, or a json.py; it must not be imported.
-                [sys.executable, "-P", "-m", "br3.orchestrator", str(self._common_dir), self._run, build],
+                [*this_br3("br3.orchestrator"), str(self._common_dir), self._run, build],
                 cwd=worktree,
-                env={**_inherited(), **self._variables, "PYTHONPATH": _path()},
+                env={**_inherited(), **self._variables},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -76,8 +75,19 @@ def _inherited() -> dict[str, str]:
     return {k: v for k, v in scrubbed(os.environ).items() if k != "BR3_TRUST" and k != children.MARK}
 
 
-def _path() -> str:
-    """PYTHONPATH with the directory this very package was imported from in front, so that both are the same br3."""
+_START = """
+import runpy, sys
+sys.path.insert(0, sys.argv[1])
+del sys.argv[:2]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def this_br3(module: str) -> list[str]:
+    """The words that run a module of this very br3, wherever it lies, with this interpreter.
+
+    Not through PYTHONPATH: children would inherit it, and a project that br3 also depends on would be tested in br3's
+    copy. ``-P``: the current directory may hold a package called br3, or a json.py.
+    """
     here = str(Path(__file__).resolve().parents[3])
-    others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != here]
-    return os.pathsep.join([here, *others])
+    return [sys.executable, "-P", "-c", _START, here, module]
