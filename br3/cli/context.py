@@ -86,7 +86,7 @@ def plan_changed(session: Session) -> bool:
     from br3.repo.snapshots import file_digest
 
     file = session.file
-    return file is not None and file_digest(Path(file["path"])) not in (None, file["digest"])
+    return file is not None and file_digest(Path(file["path"])) not in (None, "absent", file["digest"])
 
 
 def require_trust(common_dir: Path, plan: Plan, trusted: bool) -> None:
@@ -98,7 +98,7 @@ def require_trust(common_dir: Path, plan: Plan, trusted: bool) -> None:
         from br3.telemetry import Journal
 
         how = "--trust" if trusted else "asked"
-        Journal(common_dir).append("trust.given", commands=[c.text for c in fresh], how=how)
+        Journal(common_dir).append("trust.given", approved=[c.text for c in fresh], how=how)
 
 
 def require_identity(repo: Repository) -> None:

@@ -55,7 +55,7 @@ def _files(session: Session, build: Build) -> Iterator[Path]:
     found = []
     for run in reversed(session.chain):
         directory = session.repository.br3_dir / "runs" / run.id / build.id
-        names = ("setup.log", "*/stdout.log", "*/stderr.log", "verify-*/*.log")
+        names = ("setup.log", "*/stdout.log", "*/stderr.log", "_verify-*/*.log")
         run_files = [path for pattern in names for path in directory.glob(pattern) if path.stat().st_size]
         found += sorted(run_files, key=_born)
     yield from found

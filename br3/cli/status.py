@@ -199,7 +199,7 @@ def _detail(session: Session, standing: Standing) -> None:
             cost = "" if attempt.cost_usd is None else f", {attempt.cost_usd:.4f} USD"
             click.echo(f"    attempt {attempt.number} with {attempt.started.get('agent')}: {how}{cost}")
             report = facts.get("report") or report
-    if standing.start and standing.commit and standing.has_work:
+    if standing.start and standing.commit and (standing.has_work or standing.landed):
         click.echo("\ncommits")
         for commit in commits_between(session.common_dir, standing.start, standing.commit):
             size = f"{commit.files} files, +{commit.insertions} −{commit.deletions}"

@@ -22,7 +22,6 @@ from br3.dispatch.sessions import Session
 from br3.dispatch.standing import standings
 from br3.dispatch.starts import StartConflict, start_commit
 from br3.errors import Br3Error, Interrupted, Refused, UsageError
-from br3.orchestrator.building import task_digest
 from br3.plan.globs import matches
 from br3.plan.model import Build, Plan
 from br3.plan.order import needs_closure
@@ -118,6 +117,8 @@ class Dispatcher:
         self._preparing: dict[str, Future[Prepared]] = {}
         self._restarts: dict[str, int] = {}
         self._waiting: dict[str, str] = {}
+        self._by_hand: list[Build] = []
+        """Manual builds whose workspace is still to be made."""
         self._warnings: list[tuple[str, str]] = []
         self._done: dict[str, BuildView] = {}
         """Builds that git says are verified or landed as they stand, whatever this run's events say."""
@@ -143,9 +144,7 @@ class Dispatcher:
             self._site = session.site(cancel=self.cancel)
             self._look(news=False)
             self._attach()
-            for build in self.manual:
-                if self._view(build.id).state in ("pending", "preparing"):
-                    self._prepare(pool, build, session.base_commit)
+            self._by_hand = [b for b in self.manual if self._view(b.id).state in ("pending", "preparing")]
             while not self.cancel.is_set() and self._round(pool):
                 self._look()
                 self.observer.tick(self._views)
@@ -160,20 +159,18 @@ class Dispatcher:
         for standing in standings(self.session):
             if standing.commit and (standing.landed or (standing.build.manual and standing.verified)):
                 self._done[standing.id] = BuildView(standing.id, state="verified", commit=standing.commit)
-        self.builds = [build for build in self.builds if not self._is_landed(build)]
+        self.builds = [build for build in self.builds if build.id not in self._done]
         self.manual = [build for build in self.manual if build.id not in self._done]
-
-    def _is_landed(self, build: Build) -> bool:
-        """Whether it has landed, and is still asked for the same."""
-        view = self.session.build_view(build.id)
-        asked = {task.id: task_digest(build, task) for task in build.tasks}
-        same = all(task_id in view.tasks and view.tasks[task_id].digest == asked[task_id] for task_id in asked)
-        return build.id in self._done and same
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         """One look at everything; False when nothing is left to do."""
         self._collect_prepared()
         self._collect_ended()
+        for build in list(self._by_hand):
+            if self._view(build.id).ended or not self._may_start(build):
+                continue
+            self._by_hand.remove(build)
+            self._start_or_skip(pool, build)
         for build in self.builds:
             if not self._is_waiting(build):
                 continue

@@ -108,6 +108,8 @@ def departed(session: Session) -> list[Build]:
     The session learns where their worktrees are.
     """
     known = {build.id.casefold() for build in session.plan.builds}
+    used = {build.branch for build in session.plan.builds}
+    places = set(session.worktrees.values())
     found: dict[str, Build] = {}
     for run in session.chain[1:]:
         try:
@@ -115,10 +117,12 @@ def departed(session: Session) -> list[Build]:
         except Br3Error:
             continue
         for build in frozen.plan.builds:
-            if build.id.casefold() not in known:
+            place = Path(frozen.facts["worktrees"][build.id])
+            # Under another id it is still a build of this plan.
+            if build.id.casefold() not in known and build.branch not in used and place not in places:
                 known.add(build.id.casefold())
                 found[build.id] = build
-                session.worktrees[build.id] = Path(frozen.facts["worktrees"][build.id])
+                session.worktrees[build.id] = place
     branches = refs.branches(session.repository.git, [build.branch for build in found.values()])
     return [b for b in found.values() if b.branch in branches or session.worktrees[b.id].exists()]
 
@@ -181,7 +185,8 @@ def _begin(repository: Repository, plan: Plan, base: CommitId, file: Path | None
     made = digest(plan)
     if before is not None:
         ended = before.view.state in RUN_ENDED
-        if before.digest == made and not ended:
+        untouched = before.view.state == "created" and not any(e.run == before.run and e.build for e in before.events)
+        if before.digest == made and not ended and (before.base_commit == base or not untouched):
             return before
         changed = differences(before.plan, plan)
         if not ended:
@@ -222,8 +227,9 @@ def _close(session: Session, changed: list[str]) -> None:
             f"orchestrators of run {session.run} are still at work on {', '.join(busy)}, with an older plan",
             hint="br3 status; go on when they have ended",
         )
+    reason = "the plan has changed" if changed else "base has moved on before anything was begun"
     with Lock(session.common_dir, "run", session.run).acquire() as lock:
-        session.journal.append("run.cancelled", run=session.run, gen=lock.gen, reason="the plan has changed")
+        session.journal.append("run.cancelled", run=session.run, gen=lock.gen, reason=reason)
 
 
 def _create(repository: Repository, plan: Plan, base: CommitId, file: Path | None, *, continues: str | None) -> Session:

@@ -17,6 +17,7 @@ from typing import Any
 
 from br3.dispatch.sessions import Session
 from br3.orchestrator import verdicts
+from br3.orchestrator.building import task_digest
 from br3.plan.model import Build
 from br3.repo import refs, worktrees
 from br3.repo.refs import CommitId, TreeId
@@ -37,7 +38,9 @@ class Standing:
     present: bool
     branch_exists: bool
     start: CommitId | None
+    tip: CommitId | None
     commit: CommitId | None
+    in_base: bool
     tree: TreeId | None
     dirty: tuple[str, ...]
     verdict: Event | None
@@ -55,8 +58,8 @@ class Standing:
 
     @property
     def has_work(self) -> bool:
-        """Whether there is anything of it to land."""
-        return self.commit is not None and self.commit != self.start
+        """Whether its branch has anything to land."""
+        return self.tip is not None and self.tip != self.start and not self.in_base
 
     @property
     def passed(self) -> bool:
@@ -124,7 +127,8 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
             commits[build.id] = tip.commit
         elif recorded:
             commits[build.id] = CommitId(recorded)
-    asked = {*commits.values(), *map(CommitId, landed_as.values())}
+    evidence = {build.id: _evidence(session, build) for build in wanted}
+    asked = {*commits.values(), *map(CommitId, landed_as.values())}.union(*evidence.values())
     inside = refs.contained(git, asked, f"refs/heads/{session.plan.base}")
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
         dirt = dict(zip([b.id for b in wanted], pool.map(lambda b: _dirty(session, b), wanted), strict=True))
@@ -136,8 +140,14 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
         commit = commits.get(build.id)
         start = _start(session, view, worktree)
         earlier = landed_as.get(build.id)
-        if commit is not None and commit == start and earlier in inside:
-            commit = CommitId(earlier)  # what landed of it before its branch was made anew
+        in_base = tip is not None and tip.commit in inside
+        done = _done_as_asked(build, view) and (tip is None or in_base)
+        trained = earlier is not None and earlier in inside
+        # Somebody merged it by hand: what this build is known to have made is on base.
+        merged = start is not None and in_base and any(e in inside and e != start for e in evidence[build.id])
+        landed = done and (trained or merged)
+        if landed and trained and earlier is not None:
+            commit = CommitId(earlier)
         verdict = None
         if tip is not None:
             setups = [*session.plan.setup.run, *build.setup]
@@ -151,11 +161,13 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
                 present=worktree.is_dir(),
                 branch_exists=tip is not None,
                 start=start,
+                tip=tip.commit if tip else None,
                 commit=commit,
+                in_base=in_base,
                 tree=tip.tree if tip else None,
-                dirty=tuple(p for p in dirt[build.id] if not _generated(worktree, p, verdict)),
+                dirty=tuple(p for p in dirt[build.id] if not _generated(worktree, p, view)),
                 verdict=verdict,
-                landed=commit is not None and commit in inside and commit != start,
+                landed=landed,
                 alive=is_held(session.common_dir, "build", build.id),
                 cost_usd=took.cost_usd,
                 tokens=took.tokens,
@@ -174,6 +186,26 @@ def _landed_commits(session: Session) -> dict[str, str]:
         if event.kind == "landing.intent" and event.run in lineage_ids:
             found.update(event.data.get("builds") or {})
     return found
+
+
+def _evidence(session: Session, build: Build) -> set[CommitId]:
+    """Commits that this build is known to have made: of its tasks, and those that were verified."""
+    found: set[CommitId] = set()
+    for run in session.chain:
+        view = run.builds.get(build.id)
+        if view is not None:
+            made = [task.commit for task in view.tasks.values()]
+            made += [view.quality.get("commit")] if view.quality and view.quality.get("passed") else []
+            found.update(CommitId(commit) for commit in made if commit)
+    return found
+
+
+def _done_as_asked(build: Build, view: BuildView) -> bool:
+    """Whether the plan asks for just what was completed; what a person did by hand is taken as it is."""
+    if build.manual:
+        return True
+    done = {task.id: task.digest for task in view.tasks.values() if task.state == "completed"}
+    return all(done.get(task.id) == task_digest(build, task) for task in build.tasks)
 
 
 def _aside(session: Session, build: Build, commit: CommitId | None) -> str | None:
@@ -201,7 +233,7 @@ def _dirty(session: Session, build: Build) -> list[str]:
         return [f"(git cannot tell: {error.stderr.strip().splitlines()[0] if error.stderr.strip() else error.code})"]
 
 
-def _generated(worktree: Path, path: str, verdict: Event | None) -> bool:
+def _generated(worktree: Path, path: str, view: BuildView) -> bool:
     """Whether an uncommitted path is what set-up or verification itself wrote, byte for byte."""
-    left = {**preparing.left_by_setup(worktree), **((verdict.data.get("left") or {}) if verdict else {})}
+    left = {**preparing.left_by_setup(worktree), **((view.quality or {}).get("left") or {})}
     return path in left and file_digest(worktree / path) == left[path]

@@ -103,7 +103,7 @@ def _is_ours(path: Path) -> bool:
 def _set_up(session: Session, path: Path, purpose: str, builds: Sequence[Build], report: Callable[[str], None]) -> None:
     plan = session.plan
     bring_ignored(plan.setup.copy, session.source, path, plan.base)
-    log = session.run_dir / purpose / "setup.log"
+    log = session.run_dir / f"_{purpose}" / "setup.log"
     log.unlink(missing_ok=True)
 
     def run_each(commands: Sequence[str]) -> None:

@@ -287,7 +287,7 @@ def _verify_candidate(
         if known is not None and known.kind == "quality.passed" and known.build is None:
             report("this very tree has passed already")
             return
-        directory = session.run_dir / "train" / commit[:12]
+        directory = session.run_dir / "_train" / commit[:12]
         verdict = verify(
             wanted,
             worktree=path,

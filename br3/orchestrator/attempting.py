@@ -243,8 +243,10 @@ def _disproof(work: Work, task: Task, left: Snapshot) -> tuple[str | None, str]:
     attempts = work.view.tasks[task.id].attempts
     before = _before(work, task) or attempts[min(attempts)].started.get("head")
     nothing = "the agent said that it was done, but nothing has changed in the worktree"
-    if left.head == before and not left.dirty:
+    if left.tree == refs.tree_of(work.git, str(before)):
         return "no_change", nothing
+    if not refs.is_ancestor(work.git, str(before), left.head):
+        return "dropped_work", f"the agent took commits off the branch: {str(before)[:12]} is no longer part of it"
     base = f"refs/heads/{work.plan.base}"
     if left.head != before and not left.dirty and refs.is_ancestor(work.git, left.head, base):
         return "no_change", f"{nothing}: its branch only follows {work.plan.base}"

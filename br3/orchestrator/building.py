@@ -249,7 +249,7 @@ def _verify_and_repair(work: Work) -> None:
     while True:
         verdict, log = _verify(work)
         if verdict is None or verdict.passed:
-            if REPAIR in work.view.tasks:
+            if REPAIR in work.view.tasks and work.view.tasks[REPAIR].state == "running":
                 work.say("task.completed", task=REPAIR, commit=refs.resolve(work.git, "HEAD"))
             tip = work.snapshot()
             work.say("build.verified", commit=tip.head, tree=tip.head_tree)
@@ -289,9 +289,10 @@ def _verify(work: Work) -> tuple[Verdict | None, Path | None]:
 def run_verification(work: Work, head: refs.CommitId, key: verdicts.Key) -> tuple[Verdict, Path]:
     """Run the build's verification on the commit ``head``, whose tree is checked out, and record the verdict."""
     number = 1
-    while (work.build_dir / f"verify-{number}" / "done").exists():
+    # No task's id begins with a line, so no attempt's directory has this name.
+    while (work.build_dir / f"_verify-{number}" / "done").exists():
         number += 1
-    directory = work.build_dir / f"verify-{number}"
+    directory = work.build_dir / f"_verify-{number}"
     verdict = verify(
         work.build.verify,
         worktree=work.worktree,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -20,7 +21,7 @@ from br3.repo.snapshots import file_digest
 from br3.workspace import children
 
 # What a verification may leave untracked in a worktree without making it dirty; more is a sign of something else.
-_MOST_LEFT = 200
+_MOST_LEFT = 2000
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def verify(
     shutil.rmtree(directory, ignore_errors=True)  # of an earlier try that was interrupted here
     directory.mkdir(parents=True)
     before = {path: file_digest(worktree / path) for path in worktrees.uncommitted(worktree, excludes)}
+    marker = _marker(worktree)
+    marker.write_text(json.dumps({"before": before}))
     results: list[CommandResult] = []
     mark = ""
     for number, command in enumerate(wanted.run, start=1):
@@ -107,6 +110,8 @@ def verify(
         result = _run(command, number, wanted, worktree, env, directory, timeout_s, cancel)
         results.append(result)
         if result.cause == "cancelled":
+            left, _ = _left_behind(worktree, before, generated, excludes)
+            marker.write_text(json.dumps({"before": before, "left": left}))
             raise Interrupted("the verification was stopped")
         if not result.ok:
             break
@@ -115,11 +120,28 @@ def verify(
     left, changed = _left_behind(worktree, before, generated, excludes)
     tests = _sum([r.tests for r in results])
     coverage = min((r.coverage for r in results if r.coverage is not None), default=None)
+    marker.unlink(missing_ok=True)
     reason = _why_not(wanted, results, tests, coverage)
     if reason is None and changed:
         reason = f"the verification changed files that git tracks: {', '.join(changed[:8])}"
     warnings = _keep_artifacts(wanted.artifacts, worktree, directory / "artifacts")
     return Verdict(reason is None, tuple(results), tests, coverage, reason, left, tuple(warnings))
+
+
+def left_by_a_cut_off_one(worktree: Path, excludes: Path | None) -> dict[str, str]:
+    """What a verification that did not come to its end wrote: as it noted itself when it was stopped, else (it was
+    killed) the untracked files that were not there when it began."""
+    try:
+        noted = json.loads(_marker(worktree).read_text())
+    except (OSError, ValueError):
+        return {}
+    if "left" in noted:
+        return dict(noted["left"])
+    return _left_behind(worktree, noted["before"], {}, excludes)[0]
+
+
+def _marker(worktree: Path) -> Path:
+    return (worktrees.git_dir(worktree) or worktree / ".git") / "br3-verifying.json"
 
 
 def _run(

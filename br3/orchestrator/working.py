@@ -10,6 +10,7 @@ from typing import Any
 
 from br3.orchestrator import verdicts
 from br3.orchestrator.verdicts import Key
+from br3.orchestrator.verification import left_by_a_cut_off_one
 from br3.plan.model import Build, Plan
 from br3.repo import snapshots
 from br3.repo.refs import TreeId
@@ -75,7 +76,8 @@ class Work:
         """What set-up and the last verification left and nobody has touched since: path → digest."""
         views = [self.view, *(run.builds[self.build.id] for run in self.chain if self.build.id in run.builds)]
         quality = next((view.quality for view in views if view.quality), None)
-        left = {**left_by_setup(self.worktree), **((quality or {}).get("left") or {})}
+        cut_off = left_by_a_cut_off_one(self.worktree, self.excludes)
+        left = {**left_by_setup(self.worktree), **((quality or {}).get("left") or {}), **cut_off}
         return {path: digest for path, digest in left.items() if file_digest(self.worktree / path) == digest}
 
     def snapshot(self) -> Snapshot:

@@ -55,7 +55,7 @@ def _run_all(session: Session, commands: list[Criterion], report: Callable[[str]
     ):
         for number, criterion in enumerate(commands, start=1):
             command = criterion.run or ""
-            log = session.run_dir / "checklist" / f"{number}.log"
+            log = session.run_dir / "_checklist" / f"{number}.log"
             log.unlink(missing_ok=True)
             done = children.run_command(
                 command,

@@ -55,8 +55,8 @@ def _clean_one(session: Session, standing: Standing, cleaned: Cleaned, *, force:
     cleaned.removed.append(standing.id)
     if reason:
         cleaned.lost[standing.id] = reason
-    if reason and standing.commit and standing.branch_exists:
-        cleaned.given_up[standing.build.branch] = standing.commit
+    if reason and standing.tip:
+        cleaned.given_up[standing.build.branch] = standing.tip
 
 
 def _would_lose(session: Session, standing: Standing) -> str | None:
@@ -71,9 +71,9 @@ def _would_lose(session: Session, standing: Standing) -> str | None:
     if standing.dirty:
         more = f" and {len(standing.dirty) - 5} more" if len(standing.dirty) > 5 else ""
         return f"uncommitted changes in {standing.worktree}: {', '.join(standing.dirty[:5])}{more}"
-    if standing.branch_exists and standing.has_work and not standing.landed and standing.commit:
+    if standing.has_work and standing.tip:
         base = f"refs/heads/{session.plan.base}"
-        count = refs.count_between(session.repository.git, base, standing.commit)
+        count = refs.count_between(session.repository.git, base, standing.tip)
         if count:
             commits = "1 commit" if count == 1 else f"{count} commits"
             return f"{commits} on {standing.build.branch} not landed"
@@ -101,13 +101,14 @@ def _nested_repository(worktree: Path) -> str | None:
     for directory, names, files in os.walk(worktree):
         if Path(directory) == worktree:
             names[:] = [n for n in names if n not in (".venv", "node_modules")]
-        elif ".git" in names:
-            return f"{directory} is a repository of its own; its commits are nowhere else"
-        elif ".git" in files:
-            # A submodule: fine as long as what is checked out there came from its remote.
+        elif ".git" in names or ".git" in files:
+            # Fine as long as what is checked out there came from its remote, and nothing was changed.
+            nested = Git(Path(directory))
+            if nested("status", "--porcelain", ok=(0, 128)).out.strip():
+                return f"{directory} is a repository of its own, with uncommitted changes"
             found = Git(Path(directory))("for-each-ref", "--contains", "HEAD", "--count=1", "refs/remotes", ok=(0, 128))
             if not found.text.strip():
-                return f"the submodule {directory} is at a commit that its remote does not have"
+                return f"{directory} is a repository of its own, at a commit that no remote of it has"
     return None
 
 
@@ -117,8 +118,8 @@ def _remove(session: Session, standing: Standing, gen: int) -> None:
     here = [w for w in worktrees.list_worktrees(git) if worktrees.same_path(w.path, standing.worktree)]
     if here:
         worktrees.remove(git, here[0].path)
-    if standing.branch_exists and standing.commit:
-        refs.delete(git, f"refs/heads/{standing.build.branch}", standing.commit)
+    if standing.tip:
+        refs.delete(git, f"refs/heads/{standing.build.branch}", standing.tip)
     session.journal.append(
         "worktree.removed",
         run=session.run,

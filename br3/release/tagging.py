@@ -125,8 +125,16 @@ def check(session: Session, *, push: bool, remote: str) -> None:
     if tag and push:
         check_remote(git, remote)
     existing = refs.resolve(git, f"refs/tags/{tag}") if tag else None
-    if existing is not None and not _is_ours(session, str(tag), existing):
+    if existing is None:
+        return
+    if not _is_ours(session, str(tag), existing):
         raise Refused(f"the tag {tag} exists already, at {existing[:12]}; nothing was landed", hint=_OTHER_TAG)
+    more = [s.id for s in standings(session) if s.has_work]
+    if more:
+        raise Refused(
+            f"the tag {tag} is at {existing[:12]} already, without {', '.join(more)}; nothing was landed",
+            hint="name another in br3.toml and call br3 run, or: br3 merge, then br3 release --tag ANOTHER",
+        )
 
 
 _OTHER_TAG = "name another in br3.toml, [release] tag, or: br3 release --tag ANOTHER"

@@ -23,6 +23,7 @@ from br3.repo.runner import Git
 
 # What set-up, test runners and agents drop into a worktree and no one means to commit.
 DROPPINGS = (
+    ".br3-draft-*",
     ".venv/",
     "__pycache__/",
     "*.py[cod]",
@@ -157,9 +158,13 @@ def new_gitlinks(git: Git, old: CommitId, tree: TreeId) -> list[str]:
 
 
 def file_digest(path: Path) -> str | None:
-    """The digest of a regular file's content, None for anything else."""
+    """The digest of a file's content, a link's target, or the absence of anything; None for anything else."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else None
+        if path.is_symlink():
+            return f"link:{os.readlink(path)}"
+        if not os.path.lexists(path):
+            return "absent"
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
     except OSError:
         return None
 

@@ -85,7 +85,7 @@ KINDS: dict[str, Kind] = {
     "release.pushed": Kind("base and tag are at the remote", True, "tag, commit, remote"),
     "release.rejected": Kind("the remote refused the push; nothing changed there", True, "tag, remote, reason"),
     "criterion.checked": Kind("a line of the success checklist was evaluated", True, "name, met, seen"),
-    "trust.given": Kind("the user approved commands of the plan", True, "commands, how"),
+    "trust.given": Kind("the user approved commands of the plan", True, "approved, how"),
     "note": Kind("a remark of a script or an agent", False),
 }
 

@@ -48,6 +48,19 @@ def _link(source: str, target: Path) -> bool:
         return False
 
 
+DRAFT = ".br3-draft-"
+"""How the names of unfinished copies begin; they stand at the top of a worktree and are never committed."""
+
+
+def remove_drafts(worktree: Path) -> None:
+    """Remove unfinished copies of a br3 that was killed; the caller holds the lock of the worktree's build."""
+    for draft in worktree.glob(f"{DRAFT}*"):
+        if draft.is_dir() and not draft.is_symlink():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+
+
 def matching(patterns: Iterable[str], source: Path) -> list[str]:
     """The paths, relative to ``source``, that match ``patterns`` (paths or globs); nothing of git's own."""
     found = [path.relative_to(source) for pattern in patterns for path in sorted(source.glob(pattern))]
@@ -66,7 +79,7 @@ def bring_along(names: Iterable[str], source: Path, target: Path) -> list[str]:
             continue
         to.parent.mkdir(parents=True, exist_ok=True)
         # Under another name first: a file that is there is whole.
-        draft = to.with_name(f".br3-copy-{os.getpid()}-{to.name}")
+        draft = target / f"{DRAFT}{os.getpid()}"
         if found.is_symlink():
             draft.symlink_to(os.readlink(found))
         elif found.is_dir():

@@ -27,9 +27,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from br3.errors import Interrupted
 from br3.repo.runner import Git
-from br3.telemetry.locks import Lock
-from br3.workspace.copying import copy_tree
+from br3.telemetry.locks import Lock, LockHeld
+from br3.workspace.copying import DRAFT, copy_tree
 
 KEPT = 3
 MAX_AGE_S = 7 * 24 * 3600.0
@@ -89,6 +90,7 @@ def provide(
     run_all: Callable[[], None],
     *,
     fresh: bool = False,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> str:
     """Give ``worktree`` its environment: from one that is kept, or by ``run_all``. Says which: ``copied``, ``set up``.
 
@@ -102,7 +104,7 @@ def provide(
     if not fresh and _take(kept, worktree):
         return "copied"
     hopeless = store / f".hopeless-{kept.name}"
-    with Lock(common_dir, "environment", kept.name).acquire(wait_s=3600):
+    with _turn(common_dir, kept.name, cancelled):
         if not fresh and _take(kept, worktree):
             return "copied"
         if not _recent(hopeless):
@@ -133,6 +135,16 @@ def _words(command: str) -> list[str] | None:
     return None if any(set(word) <= set("();<>|&") for word in words) else words
 
 
+def _turn(common_dir: Path, name: str, cancelled: Callable[[], bool]) -> Lock:
+    """The lock of an environment, as soon as whoever makes it just now is done; Interrupted when asked to stop."""
+    while True:
+        try:
+            return Lock(common_dir, "environment", name).acquire(wait_s=0.3)
+        except LockHeld:
+            if cancelled():
+                raise Interrupted("stopped while another build made the environment") from None
+
+
 def _recent(marker: Path) -> bool:
     try:
         return time.time() - marker.stat().st_mtime < _HOPELESS_S
@@ -148,7 +160,7 @@ def _take(kept: Path, worktree: Path) -> bool:
     if time.time() - float(facts["made"]) > MAX_AGE_S or not Path(facts["interpreter"]).exists():
         return False
     target = worktree / ".venv"
-    draft = worktree / f".venv.br3-{os.getpid()}"
+    draft = worktree / f"{DRAFT}venv-{os.getpid()}"
     try:
         copy_tree(kept / "venv", draft, keep_shared=True)
         _relocate(draft, facts["origin"], str(worktree))
@@ -238,6 +250,18 @@ def _interpreter() -> list[str]:
     return [str(Path(path).resolve()) for path in found if path]
 
 
+def _names_more(words: Sequence[str], worktree: Path) -> bool:
+    """Whether the commands name files or directories that the digest does not hash by themselves, or lists that do."""
+    hashed = {*_DESCRIBING, *(path.name for path in worktree.glob("*requirements*.txt"))}
+    for word in words:
+        path = word.rpartition("=")[2]
+        if path.strip("./") == "" or path.startswith((".venv", "-", ".[")) or not (worktree / path).exists():
+            continue
+        if path not in hashed or re.search(r"(?m)^\s*-", (worktree / path).read_text(errors="replace")):
+            return True
+    return False
+
+
 def _runs_project_code(commands: Sequence[str], worktree: Path) -> bool:
     """Whether the outcome depends on more of the project than its description: a version read from code, a compiled
     extension, an install that copies the project itself."""
@@ -250,5 +274,7 @@ def _runs_project_code(commands: Sequence[str], worktree: Path) -> bool:
     if project.get("project", {}).get("dynamic") or project.get("build-system", {}).get("backend-path"):
         return True
     words = [word for command in commands for word in shlex.split(command)]
+    if _names_more(words, worktree):
+        return True
     local = [i for i, word in enumerate(words) if word.startswith(".") and not word.startswith(".venv/")]
     return any(words[i - 1] not in ("-e", "--editable", ".venv") and words[i] != ".venv" for i in local)

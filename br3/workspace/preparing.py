@@ -26,10 +26,9 @@ from br3.repo.snapshots import file_digest
 from br3.repo.worktrees import Repository, Worktree, worktree_path
 from br3.telemetry import Journal, Lock
 from br3.workspace import children, environments
-from br3.workspace.copying import bring_along, matching
+from br3.workspace.copying import bring_along, matching, remove_drafts
 
 NOTES = "br3.json"
-_MOST_LEFT = 200
 
 
 class SetupFailed(Br3Error):
@@ -257,12 +256,14 @@ def _set_up(
     """Run what set-up is missing; says ``unchanged``, ``copied`` (a kept environment), ``set up`` or ``none``, and what
     there is to warn of."""
     plan = site.plan
+    remove_drafts(path)
     wanted = _digest([*plan.setup.run, "", *build.setup])
     whole = notes.get("ready") == wanted and (not notes.get("venv") or (path / ".venv").is_dir())
     copied, warnings = bring_ignored(plan.setup.copy, site.source, path, plan.base)
     if whole and not site.fresh:
         return ("copied files" if copied else "unchanged"), warnings
     children.end_marked(children.mark_of(site.repository.common_dir, build.id))  # of a set-up that was cut off
+    before = _uncommitted(site, path)
     log = site.run_dir / build.id / "setup.log"
     log.unlink(missing_ok=True)
     provided = "none"
@@ -274,15 +275,22 @@ def _set_up(
             site.repository.common_dir,
             lambda: _run_each(site, build, plan.setup.run, path, log, gen, report),
             fresh=site.fresh,
+            cancelled=site.cancel.is_set,
         )
     if build.setup:
         _run_each(site, build, build.setup, path, log, gen, report)
         provided = "set up"
     children.end_marked(children.mark_of(site.repository.common_dir, build.id))  # a server that set-up left running
-    left = worktrees.uncommitted(path, site.excludes)[:_MOST_LEFT]
-    digests = {name: digest for name in left if (digest := file_digest(path / name))}
-    _write_notes(path, notes | {"ready": wanted, "venv": (path / ".venv").is_dir(), "left": digests})
+    # What was there before is somebody's work, also when this is not the first set-up of the worktree.
+    known = {name: digest for name, digest in left_by_setup(path).items() if before.get(name) == digest}
+    fresh = {name: digest for name, digest in _uncommitted(site, path).items() if before.get(name) != digest}
+    _write_notes(path, notes | {"ready": wanted, "venv": (path / ".venv").is_dir(), "left": known | fresh})
     return provided, warnings
+
+
+def _uncommitted(site: Site, path: Path) -> dict[str, str]:
+    found = worktrees.uncommitted(path, site.excludes)
+    return {name: digest for name in found if (digest := file_digest(path / name))}
 
 
 def bring_ignored(patterns: Sequence[str], source: Path | None, path: Path, base: str) -> tuple[list[str], list[str]]:
