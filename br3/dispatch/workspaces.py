@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 from br3.dispatch.sessions import Session
@@ -40,6 +40,9 @@ def prepare_all(
     try:
         with ThreadPoolExecutor(max_workers=max(session.plan.jobs, 1)) as pool:
             futures = [(build, pool.submit(one, build)) for build in builds]
+            # With a bound, again and again: a signal that comes just before a wait without one would not be seen.
+            while wait([future for _, future in futures], timeout=0.2).not_done:
+                pass
             for build, future in futures:
                 try:
                     prepared.append(future.result())
