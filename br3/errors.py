@@ -30,12 +30,6 @@ class Refused(Br3Error):
     exit_code = 3
 
 
-class OverBudget(Br3Error):
-    """A budget of the plan is spent."""
-
-    exit_code = 4
-
-
 class Interrupted(Br3Error):
     """The user or the system asked to stop; the same command goes on from here."""
 

@@ -36,7 +36,6 @@ class Standing:
     view: BuildView
     worktree: Path
     present: bool
-    branch_exists: bool
     start: CommitId | None
     tip: CommitId | None
     commit: CommitId | None
@@ -55,6 +54,10 @@ class Standing:
     @property
     def id(self) -> str:
         return self.build.id
+
+    @property
+    def branch_exists(self) -> bool:
+        return self.tip is not None
 
     @property
     def has_work(self) -> bool:
@@ -159,7 +162,6 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
                 view=view,
                 worktree=worktree,
                 present=worktree.is_dir(),
-                branch_exists=tip is not None,
                 start=start,
                 tip=tip.commit if tip else None,
                 commit=commit,

@@ -26,7 +26,7 @@ from br3.plan.frozen import thaw
 from br3.plan.model import REPAIR, Build, Task
 from br3.repo import refs, worktrees
 from br3.telemetry import BuildView, Journal, Lock, LockHeld, read_events, replay
-from br3.telemetry.replay import BUILD_ENDED, RunView, TaskView, lineage
+from br3.telemetry.replay import RunView, TaskView, lineage
 from br3.workspace import children, preparing
 
 VERIFIED, FAILED, OVER_BUDGET, BUSY, CANCELLED = 0, 1, 4, 75, 130
@@ -87,18 +87,17 @@ def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
 def open_work(common_dir: Path, run: str, build_id: str, *, gen: int) -> Work:
     """Everything needed to work on a build, read from the frozen plan and the journal; its lock must be held."""
     runs = replay(read_events(common_dir))
-    plan = thaw(common_dir / "br3" / "runs" / run).plan
-    build = plan.build(build_id)
-    facts = thaw(common_dir / "br3" / "runs" / run).facts
+    frozen = thaw(common_dir / "br3" / "runs" / run)
+    build = frozen.plan.build(build_id)
     mine = runs.get(run) or RunView(run)
     return Work(
         common_dir=common_dir,
         run=run,
-        plan=plan,
+        plan=frozen.plan,
         build=build,
         journal=Journal(common_dir, gen=gen),
         gen=gen,
-        worktree=Path(facts["worktrees"][build_id]),
+        worktree=Path(frozen.facts["worktrees"][build_id]),
         view=mine.builds.get(build_id) or BuildView(build_id),
         chain=lineage(runs, run),
     )
@@ -388,6 +387,3 @@ def _with_output(work: Work, task: Task, trouble: str | None) -> str | None:
     directory = Path(last.started["directory"])
     shown = "\n".join(filter(None, (children.tail(directory / name, 60) for name in ("stdout.log", "stderr.log"))))
     return work.journal.redact(f"{trouble or last.finished.get('why') or ''}\n\n{shown}")
-
-
-__all__ = ["BUILD_ENDED", "open_work", "orchestrate", "run_verification", "task_digest"]
