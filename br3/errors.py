@@ -6,6 +6,9 @@ Exit codes: 0 done · 1 the work failed · 2 wrong usage or plan · 3 refused to
 
 from __future__ import annotations
 
+OVER_BUDGET = 4
+"""Of a run whose budget is spent: an outcome, not an error."""
+
 
 class Br3Error(Exception):
     """The work failed. ``hint`` is the next thing to do, in one line, or None."""

@@ -21,7 +21,7 @@ from br3.dispatch.executors.local import Handle, LocalExecutor
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import standings
 from br3.dispatch.starts import StartConflict, start_commit
-from br3.errors import Br3Error, Interrupted, Refused, UsageError
+from br3.errors import OVER_BUDGET, Br3Error, Interrupted, Refused, UsageError
 from br3.plan.globs import matches
 from br3.plan.model import Build, Plan
 from br3.plan.order import needs_closure
@@ -68,7 +68,7 @@ class Outcome:
         if self.state == "cancelled":
             return 130
         if any(view.cause == "budget" for view in self.builds.values()):
-            return 4
+            return OVER_BUDGET
         return 0 if self.state in ("completed", "paused") else 1
 
 

@@ -8,7 +8,7 @@ import signal
 import threading
 from pathlib import Path
 
-from br3.errors import Br3Error, Interrupted
+from br3.errors import OVER_BUDGET, Br3Error, Interrupted
 from br3.orchestrator import prompts, verdicts
 from br3.orchestrator.attempting import (
     MOST_INTERRUPTED,
@@ -29,7 +29,7 @@ from br3.telemetry import BuildView, Journal, Lock, LockHeld, read_events, repla
 from br3.telemetry.replay import RunView, TaskView, lineage
 from br3.workspace import children, preparing
 
-VERIFIED, FAILED, OVER_BUDGET, BUSY, CANCELLED = 0, 1, 4, 75, 130
+VERIFIED, FAILED, BUSY, CANCELLED = 0, 1, 75, 130
 """Exit codes of an orchestrator; 75 (EX_TEMPFAIL): another one holds the build."""
 
 
