@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
+
+from br3.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,12 @@ class Usage:
     _: KW_ONLY
     cost_usd: Decimal | None = None
     source: str = "agent"
+    price: str | None = None
+    """The price row that ``cost_usd`` was computed with, when the agent did not say what it cost."""
 
     def as_data(self) -> dict[str, Any]:
         """The fields of a ``usage.recorded`` event; money as a decimal string."""
+        by_table = {"price": self.price} if self.price else {}
         return {
             "model": self.model,
             "input_tokens": self.input_tokens,
@@ -45,7 +51,26 @@ class Usage:
             "cache_read_tokens": self.cache_read_tokens,
             "cost_usd": None if self.cost_usd is None else str(self.cost_usd),
             "source": self.source,
+            **by_table,
         }
+
+    def priced(self, at: datetime) -> Usage:
+        """With a cost by the table of prices, when the agent reported tokens and no cost; unchanged without a price."""
+        counts = (self.input_tokens, self.output_tokens, self.cache_write_tokens, self.cache_read_tokens)
+        if self.cost_usd is not None or self.model is None or all(count is None for count in counts):
+            return self
+        from br3.models import Tokens, price
+
+        given = [count or 0 for count in counts]
+        # How long the cache is to live is not told here; the shorter time is what agents use by default.
+        tokens = Tokens(input=given[0], output=given[1], cache_write_5m=given[2], cache_read=given[3])
+        try:
+            found = price(self.model, at, tokens)
+        except UsageError:  # of the user's own price list; br3 doctor says what is wrong with it
+            return self
+        if found.cost_usd is None:
+            return self
+        return replace(self, cost_usd=found.cost_usd, source="table", price=found.price)
 
 
 @dataclass(frozen=True)
@@ -98,12 +123,6 @@ class Agent(Protocol):
 
     def render(self, line: bytes) -> str | None:
         """One line of its standard output for people; None to leave it out."""
-
-
-def spent_usd(usage: list[Usage]) -> Decimal | None:
-    """What is known to have been spent; None when nothing is known."""
-    known = [u.cost_usd for u in usage if u.cost_usd is not None]
-    return sum(known, Decimal(0)) if known else None
 
 
 @dataclass

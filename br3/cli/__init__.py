@@ -40,7 +40,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
     "Observe": {
         "status": ("status", "status", "Show what every build is doing and what it has cost."),
         "logs": ("logs", "logs", "Show what a build's agent and verification printed."),
-        "telemetry": ("telemetry", "telemetry", "Write events to the journal, or print them."),
+        "costs": ("costs", "costs", "Show what models, builds, days, tasks or runs have cost."),
+        "telemetry": ("telemetry", "telemetry", "Summaries, events, performance and alerts of all that was recorded."),
+        "sql": ("sql", "sql", "Ask the analytics in SQL; nothing can be changed, no file read."),
+        "db": ("db", "db", "The analytics file: its shape, its size, making it again."),
+        "doctor": ("doctor", "doctor", "Look whether the journal, the analytics and the prices are well."),
     },
 }
 _BY_NAME = {name: entry for group in COMMANDS.values() for name, entry in group.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,7 @@ from br3.cli.context import json_option, pick, repository
 if TYPE_CHECKING:
     from br3.dispatch.sessions import Session
     from br3.dispatch.standing import Standing
+    from br3.telemetry import Event
 
 
 @click.command()
@@ -31,7 +34,7 @@ def status(build: str | None, run_id: str | None, as_json: bool) -> int:
     session = find(repository(), run_id)
     if session is None:
         if as_json:
-            emit_json({"run": None, "state": None, "builds": []})
+            emit_json({"run": None, "state": None, "builds": [], "alerts": []})
             return 0
         raise UsageError("nothing has been run in this repository yet", hint="br3 run, or br3 init for a first plan")
     found = standings(session, pick(session, [build] if build else []))
@@ -48,6 +51,20 @@ def status(build: str | None, run_id: str | None, as_json: bool) -> int:
     return 0
 
 
+def standing_alerts(events: Iterable[Event]) -> list[Event]:
+    """The alerts that have been raised and not cleared; of security violations those of the last day."""
+    standing: dict[str, Event] = {}
+    for event in events:  # in the order of time
+        rule = str(event.data.get("rule"))
+        if event.kind == "alert.raised":
+            standing[rule] = event
+        elif event.kind == "alert.cleared":
+            standing.pop(rule, None)
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    # Nothing ever clears a violation; in `br3 telemetry alerts` it stays.
+    return [e for rule, e in standing.items() if not rule.startswith("violation ") or e.ts >= yesterday]
+
+
 def summary(session: Session, found: list[Standing]) -> dict[str, Any]:
     """The shape of ``status --json`` and ``run --json``."""
     return {
@@ -56,6 +73,7 @@ def summary(session: Session, found: list[Standing]) -> dict[str, Any]:
         "plan": session.plan.name,
         "base": session.plan.base,
         "builds": [standing.as_json() for standing in found],
+        "alerts": [dict(event.data) for event in standing_alerts(session.events)],
         "problems": session.view.problems,
     }
 
@@ -173,6 +191,7 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
             lines.append(f"{build.id}: gone from the plan, but not its worktree or branch (br3 clean {build.id})")
     if cut_off(session.events, session.plan.base) is not None:
         lines.append(f"a landing on {session.plan.base} was cut off; br3 merge finishes it")
+    lines += [f"alert: {event.data.get('message')}" for event in standing_alerts(session.events)]
     lines += [f"journal: {problem}" for problem in session.view.problems]
     return ["", *lines] if lines else []
 

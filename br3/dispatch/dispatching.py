@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from br3.agents import agent
-from br3.dispatch.executors.local import Handle, LocalExecutor
+from br3.dispatch.executors.local import Handle, LocalExecutor, inherited, this_br3
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import standings
 from br3.dispatch.starts import StartConflict, start_commit
@@ -32,6 +33,7 @@ from br3.workspace import children
 from br3.workspace.preparing import Prepared, Site, prepare
 
 _PAUSE_S = 0.05
+_ANALYSE_EVERY_S = 60.0
 _STOP_WITHIN_S = 8.0
 _MOST_RESTARTS = 3
 
@@ -97,6 +99,35 @@ def agent_variables(source: Path | None, builds: Sequence[Build]) -> dict[str, s
     return {**chosen, children.AGENT_ONLY: " ".join(chosen)}
 
 
+class Analyst:
+    """Has the analytics taken up each minute of a run, by a process of its own, so that alerts come while it works."""
+
+    def __init__(self, session: Session) -> None:
+        command = [*this_br3("br3.dispatch.observing"), str(session.common_dir), str(session.repository.home)]
+        self._command = command
+        self._child: subprocess.Popen[bytes] | None = None
+        self._next = time.monotonic() + _ANALYSE_EVERY_S
+
+    def tick(self) -> None:
+        """Start it when it is time and the last one has ended."""
+        if time.monotonic() < self._next or (self._child is not None and self._child.poll() is None):
+            return
+        self._next = time.monotonic() + _ANALYSE_EVERY_S
+        null = subprocess.DEVNULL
+        self._child = subprocess.Popen(
+            self._command, stdin=null, stdout=null, stderr=null, env=inherited(), start_new_session=True
+        )
+
+    def finish(self) -> None:
+        """After a run that was long enough to be looked at: look once more, and wait for it."""
+        if self._child is None:
+            return
+        self._child.wait()
+        self._next = 0
+        self.tick()
+        self._child.wait()
+
+
 class Dispatcher:
     """One dispatch of some builds of a run. ``run`` does it; signals end it."""
 
@@ -124,6 +155,7 @@ class Dispatcher:
         """Builds that git says are verified or landed as they stand, whatever this run's events say."""
         self._errors: dict[str, Br3Error] = {}
         self._site: Site | None = None
+        self._looking = Analyst(session)
 
     def run(self) -> Outcome:
         """Run to the end. Raises LockHeld when another dispatcher is at work on this run."""
@@ -148,11 +180,14 @@ class Dispatcher:
             while not self.cancel.is_set() and self._round(pool):
                 self._look()
                 self.observer.tick(self._views)
+                self._looking.tick()
                 time.sleep(_PAUSE_S)
             if self.cancel.is_set():
                 self._stop()
             self._look()
-            return self._end(lock.gen)
+            outcome = self._end(lock.gen)
+            self._looking.finish()
+            return outcome
 
     def _see_what_is_done(self) -> None:
         """Landed builds are not made again, and what a person has verified needs no word of this run's."""

@@ -39,6 +39,8 @@ class Session:
     journal: Journal
     events: list[Event]
     runs: dict[str, RunView]
+    also: tuple[str, ...] = ()
+    """Builds that the newest run does not have and whose events are wanted all the same."""
     news: list[str] = field(default_factory=list)
     """What a person should know about how this run was chosen."""
 
@@ -65,7 +67,7 @@ class Session:
 
     def refresh(self) -> None:
         """Read the journal again."""
-        self.events = list(read_events(self.common_dir))
+        self.events = list(read_events(self.common_dir, self.also))
         self.runs = replay(self.events)
 
     def build_view(self, build: str) -> BuildView:
@@ -124,7 +126,11 @@ def departed(session: Session) -> list[Build]:
                 found[build.id] = build
                 session.worktrees[build.id] = place
     branches = refs.branches(session.repository.git, [build.branch for build in found.values()])
-    return [b for b in found.values() if b.branch in branches or session.worktrees[b.id].exists()]
+    left = [b for b in found.values() if b.branch in branches or session.worktrees[b.id].exists()]
+    if left:
+        session.also = (*session.also, *(build.id for build in left))
+        session.refresh()
+    return left
 
 
 def chosen(plan: Plan, ids: Sequence[str]) -> list[Build]:
@@ -163,7 +169,11 @@ def find(repository: Repository, run: str | None = None) -> Session | None:
     if not known:
         return None
     frozen = thaw(repository.br3_dir / "runs" / known[-1])
-    return _session(repository, known[-1], frozen, events, runs)
+    session = _session(repository, known[-1], frozen, events, runs)
+    if run is not None:
+        session.also = tuple(build.id for build in frozen.plan.builds)
+        session.refresh()
+    return session
 
 
 def begin(repository: Repository, plan: Plan, file: Path | None = None) -> Session:

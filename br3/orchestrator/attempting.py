@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from br3.agents import Outcome, Reader, Request, agent
-from br3.agents.base import spent_usd
 from br3.agents.process import Ended, Running, adopt, directory_for, start, watch
 from br3.errors import Br3Error
-from br3.orchestrator.working import Work
+from br3.orchestrator.working import Work, known_sum
 from br3.plan.model import Task
 from br3.repo import refs, snapshots, worktrees
 from br3.repo.refs import CommitId, TreeId
@@ -149,8 +148,8 @@ def _follow(work: Work, task: Task, number: int, running: Running, reader: Reade
         if time.monotonic() - looked > _LOOK_AT_BUDGET_S and limit[0] is not None:
             limit, looked = work.left_usd(task.id, number), time.monotonic()  # other builds spend from it too
         left, scope = limit
-        spent = spent_usd(reader.usage)
-        if left is not None and spent is not None and spent > left:
+        spent = known_sum(work.view.tasks[task.id].attempts[number].usage)
+        if left is not None and spent > left:
             work.say("budget.exceeded", "error", task=task.id, scope=scope, cost_usd=str(spent), budget_usd=str(left))
             return "budget"
         if (datetime.now(UTC) - began).total_seconds() > work.build.timeout_s:
@@ -166,7 +165,7 @@ def _recorder(work: Work, task: Task, number: int, reader: Reader) -> Callable[[
 
     def record() -> None:
         for usage in reader.usage[len(work.view.tasks[task.id].attempts[number].usage) :]:
-            work.say("usage.recorded", task=task.id, attempt=number, **usage.as_data())
+            work.say("usage.recorded", task=task.id, attempt=number, **usage.priced(datetime.now(UTC)).as_data())
 
     return record
 

@@ -86,8 +86,8 @@ def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
 
 def open_work(common_dir: Path, run: str, build_id: str, *, gen: int) -> Work:
     """Everything needed to work on a build, read from the frozen plan and the journal; its lock must be held."""
-    runs = replay(read_events(common_dir))
     frozen = thaw(common_dir / "br3" / "runs" / run)
+    runs = replay(read_events(common_dir, [build.id for build in frozen.plan.builds]))
     build = frozen.plan.build(build_id)
     mine = runs.get(run) or RunView(run)
     return Work(

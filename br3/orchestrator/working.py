@@ -112,7 +112,7 @@ class Work:
         own = known_sum(mine_now.usage) if mine_now else Decimal(0)
         limits: list[tuple[Decimal, str]] = []
         if self.build.budget_usd or self.plan.budget_usd:
-            runs = replay(read_events(self.common_dir))
+            runs = replay(read_events(self.common_dir, [build.id for build in self.plan.builds]))
             chain = lineage(runs, self.run) or self.chain
             if self.build.budget_usd:
                 mine = known_cost(chain, [self.build.id]) - own

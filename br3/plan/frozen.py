@@ -17,6 +17,7 @@ from br3.plan.model import Build, Plan, from_json, to_json
 
 FROZEN_FILE = "plan.json"
 _LONGEST_SHOWN = 40
+_NOT_ITS_WORK = ("jobs", "retention_days")
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class Frozen:
 def digest(plan: Plan) -> str:
     """SHA-256, in hex, of the plan as canonical JSON: sorted keys, no spaces, UTF-8.
 
-    How many builds are at work at once is left out: it changes how a plan is run, not the plan.
+    How many builds are at work at once, and how long chatter is kept, is left out: that is not what a run does.
     """
     return _digest(to_json(plan))
 
 
 def _digest(data: dict[str, Any]) -> str:
-    told = {name: value for name, value in data.items() if name != "jobs"}
+    told = {name: value for name, value in data.items() if name not in _NOT_ITS_WORK}
     canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 
@@ -79,7 +80,7 @@ def thaw(directory: Path) -> Frozen:
 
 def differences(old: Plan, new: Plan) -> list[str]:
     """What changed from one plan to another, a short line for each thing."""
-    sections = ("setup", "verify", "release")
+    sections = ("setup", "verify", "release", "alerts")
     lines = [f"plan: {change}" for change in _fields(old, new, skip=(*sections, "builds", "criteria"))]
     for section in sections:
         lines += [f"{section}: {change}" for change in _fields(getattr(old, section), getattr(new, section))]

@@ -15,6 +15,7 @@ REPAIR = "repair"
 
 DEFAULT_TIMEOUT_S = 2 * 3600.0
 DEFAULT_RETRIES = 2
+DEFAULT_RETENTION_DAYS = 30.0
 DEFAULT_WORKTREE_TEMPLATE = "{parent}/{repo}.worktrees/{build}"
 
 
@@ -93,6 +94,21 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Alerts:
+    """Thresholds over the last 24 hours, None: off; rates from 0 to 1. ``notify`` is run for each new alert."""
+
+    success_rate_min: float | None = 0.8
+    error_rate_max: float | None = 0.2
+    duration_avg_max_s: float | None = 3600.0
+    duration_p95_max_s: float | None = 7200.0
+    hourly_cost_max_usd: str | None = "20"
+    daily_cost_max_usd: str | None = "100"
+    violations: bool = True
+    min_tasks: int = 5
+    notify: str | None = None
+
+
+@dataclass(frozen=True)
 class Criterion:
     """One line of the success checklist; exactly one of ``run``, ``ask``, ``sql`` is set."""
 
@@ -116,6 +132,8 @@ class Plan:
     verify: Verify = Verify()
     release: Release = Release()
     criteria: tuple[Criterion, ...] = ()
+    alerts: Alerts = Alerts()
+    retention_days: float = DEFAULT_RETENTION_DAYS
 
     def build(self, build_id: str) -> Build:
         """The build with that id; KeyError if there is none."""
@@ -156,6 +174,7 @@ def from_json(data: dict[str, Any]) -> Plan:
             "setup": tuples(Setup, data["setup"]),
             "verify": tuples(Verify, data["verify"]),
             "release": tuples(Release, data["release"]),
+            "alerts": tuples(Alerts, data.get("alerts") or {}),
             "criteria": tuple(tuples(Criterion, criterion) for criterion in data["criteria"]),
         },
     )

@@ -15,8 +15,10 @@ from br3.plan.detection import detect
 from br3.plan.globs import with_slash
 from br3.plan.location import worktree_root
 from br3.plan.model import (
+    DEFAULT_RETENTION_DAYS,
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_S,
+    Alerts,
     Build,
     Criterion,
     Plan,
@@ -25,7 +27,7 @@ from br3.plan.model import (
     Task,
     Verify,
 )
-from br3.plan.schema import BuildSection, PlanFile, SetupSection, TaskSection, VerifySection
+from br3.plan.schema import AlertsSection, BuildSection, PlanFile, SetupSection, TaskSection, VerifySection
 from br3.plan.settings import Settings
 
 DEFAULT_JOBS = 4
@@ -55,6 +57,8 @@ def resolve(file: PlanFile, directory: Path, settings: Settings, have: Callable[
             remote=file.release.remote,
         ),
         criteria=tuple(Criterion(c.name, run=c.run, ask=c.ask, sql=c.sql) for c in file.criterion),
+        alerts=_alerts(file.alerts),
+        retention_days=_first(file.plan.retention_days, under.plan.retention_days, default=DEFAULT_RETENTION_DAYS),
     )
 
 
@@ -126,6 +130,21 @@ def _verify(section: VerifySection | None) -> Verify:
         min_passed=section.min_passed,
         min_coverage=section.min_coverage,
         artifacts=tuple(section.artifacts),
+    )
+
+
+def _alerts(section: AlertsSection) -> Alerts:
+    given = Alerts()
+    return Alerts(
+        success_rate_min=section.success_rate_min or None,
+        error_rate_max=section.error_rate_max or None,
+        duration_avg_max_s=_first(section.duration_avg_max, default=given.duration_avg_max_s) or None,
+        duration_p95_max_s=_first(section.duration_p95_max, default=given.duration_p95_max_s) or None,
+        hourly_cost_max_usd=_usd(section.hourly_cost_max_usd),
+        daily_cost_max_usd=_usd(section.daily_cost_max_usd),
+        violations=section.security_violations,
+        min_tasks=section.min_tasks,
+        notify=section.notify,
     )
 
 

@@ -150,6 +150,7 @@ Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
@@ -166,6 +167,7 @@ class PlanSection(Section):
     base: RefName = "main"
     jobs: AtLeastOne | None = None
     budget_usd: Amount | None = None
+    retention_days: Amount | None = None
     worktrees: Template = DEFAULT_WORKTREE_TEMPLATE
 
 
@@ -256,6 +258,20 @@ class CriterionSection(Section):
     sql: Text | None = None
 
 
+class AlertsSection(Section):
+    """[alerts]: thresholds on what the analytics say; 0 switches one off."""
+
+    success_rate_min: Fraction = 0.8
+    error_rate_max: Fraction = 0.2
+    duration_avg_max: Seconds | None = None
+    duration_p95_max: Seconds | None = None
+    hourly_cost_max_usd: Amount = 20.0
+    daily_cost_max_usd: Amount = 100.0
+    security_violations: bool = True
+    min_tasks: AtLeastOne = 5
+    notify: Command | None = None
+
+
 class PlanFile(Section):
     """The whole of br3.toml."""
 
@@ -264,6 +280,7 @@ class PlanFile(Section):
     defaults: DefaultsSection = DefaultsSection()
     verify: VerifySection | None = None
     release: ReleaseSection = ReleaseSection()
+    alerts: AlertsSection = AlertsSection()
     build: list[BuildSection] = []
     criterion: list[CriterionSection] = []
 
@@ -273,6 +290,7 @@ class UserPlanSection(Section):
 
     jobs: AtLeastOne | None = None
     budget_usd: Amount | None = None
+    retention_days: Amount | None = None
 
 
 class UserFile(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from br3.plan.model import DEFAULT_TIMEOUT_S, Criterion
 from br3.repo import refs
 from br3.telemetry import Lock
 from br3.workspace import children
+
+_QUERY_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def run_commands(session: Session, report: Callable[[str], None] = lambda _: Non
 def conclude(session: Session, seen: dict[str, Checked], ask: Callable[[str], bool] | None) -> Iterator[Checked]:
     """Every criterion in the plan's order; ``ask`` puts a question to a person, None when there is nobody."""
     for criterion in session.plan.criteria:
-        result = seen.get(criterion.name) or _without_command(criterion, ask)
+        result = seen.get(criterion.name) or _without_command(session, criterion, ask)
         session.journal.append("criterion.checked", run=session.run, name=result.name, met=result.met, seen=result.seen)
         yield result
 
@@ -70,9 +73,36 @@ def _run_all(session: Session, commands: list[Criterion], report: Callable[[str]
     return seen
 
 
-def _without_command(criterion: Criterion, ask: Callable[[str], bool] | None) -> Checked:
+def _asked_of_analytics(session: Session, name: str, text: str) -> Checked:
+    """Met when the first value of the first row is true, a number other than 0, or a text that is not empty."""
+    import duckdb
+
+    from br3.analytics import reports
+    from br3.analytics.store import reading
+    from br3.dispatch.observing import take_up
+
+    taken = take_up(session.common_dir, session.repository.home)
+    if taken.folded is None:
+        return Checked(name, None, "; ".join(taken.warnings))
+    try:
+        with reading(session.common_dir, confined=True) as db:
+            timer = threading.Timer(_QUERY_TIMEOUT_S, db.interrupt)
+            timer.start()
+            try:
+                answer = reports.query(db, text)
+            finally:
+                timer.cancel()
+    except (duckdb.Error, Br3Error) as error:
+        return Checked(name, None, f"`{text}` → {str(error).strip().splitlines()[0]}")
+    if not answer.rows:
+        return Checked(name, False, f"`{text}` → no rows")
+    first = answer.rows[0][0]
+    return Checked(name, bool(first), session.journal.redact(f"`{text}` → {reports.plain(first)}"))
+
+
+def _without_command(session: Session, criterion: Criterion, ask: Callable[[str], bool] | None) -> Checked:
     if criterion.sql:
-        return Checked(criterion.name, None, "sql criteria need the analytics file, which this version does not have")
+        return _asked_of_analytics(session, criterion.name, criterion.sql)
     if ask is None:
         return Checked(criterion.name, None, f"nobody was asked: {criterion.ask}")
     answer = ask(criterion.ask or criterion.name)

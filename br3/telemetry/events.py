@@ -11,11 +11,20 @@ SEVERITIES = ("info", "warning", "error", "critical")
 
 @dataclass(frozen=True)
 class Kind:
-    """What an event of this kind says. ``state``: it changes a state or is evidence, so it is fsynced and kept."""
+    """What an event of this kind says.
+
+    ``state``: it changes a state or is evidence, so it is fsynced, and br3 alone writes it. ``kept``: it is never
+    dropped, since a report shows it; the others are chatter.
+    """
 
     meaning: str
     state: bool = False
     fields: str = ""
+    told: bool = False
+
+    @property
+    def kept(self) -> bool:
+        return self.state or self.told
 
 
 KINDS: dict[str, Kind] = {
@@ -45,13 +54,23 @@ KINDS: dict[str, Kind] = {
         "an agent has ended", True, "outcome, cause, exit_code, head, head_tree, branch, tree, when, report"
     ),
     "model.selected": Kind("a model was chosen for an attempt", False, "model, reason"),
-    "model.fallback": Kind("another model takes over", False, "from, to, reason"),
+    "model.fallback": Kind("another model takes over", False, "from, to, reason", told=True),
     "usage.recorded": Kind(
         "tokens and dollars of one model in one attempt",
         True,
-        "model, input_tokens, output_tokens, cache_write_tokens, cache_read_tokens, cost_usd, source",
+        "model, input_tokens, output_tokens, cache_write_tokens, cache_read_tokens, cost_usd, source, price",
     ),
-    "estimate.made": Kind("what a build will take was estimated", True),
+    "usage.imported": Kind(
+        "tokens and dollars of one message of a session that br3 did not run",
+        True,
+        "agent, session, message, request, model, at, input_tokens, output_tokens, cache_write_tokens, "
+        "cache_write_1h_tokens, cache_read_tokens, cost_usd, price, branch, sidechain",
+    ),
+    "estimate.made": Kind(
+        "what a build will take was estimated",
+        True,
+        "model, score, level, critical, minutes_p50, minutes_p90, cost_p50_usd, cost_p90_usd",
+    ),
     "quality.passed": Kind(
         "a verification passed",
         True,
@@ -62,9 +81,9 @@ KINDS: dict[str, Kind] = {
         True,
         "tree, commit, commands, environment, tests, coverage, results, left, warnings, reason",
     ),
-    "error.occurred": Kind("something went wrong that no other kind names", False, "message"),
-    "rate_limit.hit": Kind("a model's provider asked to wait", False, "retry_after_s"),
-    "timeout.occurred": Kind("a command or an agent took longer than it may", False, "what, limit_s"),
+    "error.occurred": Kind("something went wrong that no other kind names", False, "message", told=True),
+    "rate_limit.hit": Kind("a model's provider asked to wait", False, "retry_after_s", told=True),
+    "timeout.occurred": Kind("a command or an agent took longer than it may", False, "what, limit_s", told=True),
     "security.violation": Kind("something was about to cross a line", True, "rule"),
     "performance.degraded": Kind("something became slow", False),
     "budget.exceeded": Kind("a budget of the plan is spent", True, "scope, budget_usd, cost_usd"),
@@ -85,6 +104,9 @@ KINDS: dict[str, Kind] = {
     "release.pushed": Kind("base and tag are at the remote", True, "tag, commit, remote"),
     "release.rejected": Kind("the remote refused the push; nothing changed there", True, "tag, remote, reason"),
     "criterion.checked": Kind("a line of the success checklist was evaluated", True, "name, met, seen"),
+    "alert.raised": Kind("a threshold of [alerts] was crossed", True, "rule, level, value, threshold, message"),
+    "alert.cleared": Kind("what an alert told of is within its threshold again", True, "rule, value, threshold"),
+    "journal.lost": Kind("events that could not be written went to standard error", True, "events"),
     "trust.given": Kind("the user approved commands of the plan", True, "approved, how"),
     "note": Kind("a remark of a script or an agent", False),
 }
@@ -92,7 +114,7 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened. ``segment`` and ``offset`` (bytes) are its id."""
+    """One thing that happened. ``segment`` and ``seq``, its number there, are its id; ``offset`` is in bytes."""
 
     ts: str
     seq: int
@@ -117,19 +139,22 @@ class Event:
     def as_json(self) -> dict[str, Any]:
         """The event as it stands in its segment, with its id."""
         return {
-            "id": f"{self.segment}:{self.offset}",
+            "id": f"{self.segment}:{self.seq}",
             **{k: getattr(self, k) for k in ("ts", "seq", "gen", "kind", "severity", "run", "build", "task")},
             **{k: getattr(self, k) for k in ("attempt", "pid", "host", "data")},
         }
 
 
 def parse(line: bytes, segment: str, offset: int) -> Event | None:
-    """The event on one line of a segment; None when the line is not one."""
+    """The event on one line of a segment; None when the line is not one.
+
+    The lines of shell hooks are not numbered; where they begin is their number.
+    """
     try:
         raw = json.loads(line)
         return Event(
             ts=raw["ts"],
-            seq=int(raw["seq"]),
+            seq=int(raw.get("seq", offset)),
             gen=int(raw.get("gen") or 0),
             kind=raw["kind"],
             severity=raw.get("severity", "info"),

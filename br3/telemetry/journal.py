@@ -1,23 +1,29 @@
 """Segments of events: one writer each, one ``write()`` a line; reading, and following what others write.
 
-A segment is ``<common dir>/br3/journal/<UTC start>-<pid>-<random>.jsonl``.
+A segment is ``<common dir>/br3/journal/<UTC start>-<pid>-<random>.jsonl``; its writer holds a flock on it, so that
+others see when it is gone, and begins another at 1 MB. The shell hooks share one: ``hooks.jsonl`` is a symbolic link
+to the segment that takes their lines now.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets as random_source
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from br3.secrets import known_secrets, redact, redact_value
 from br3.telemetry.events import KINDS, SEVERITIES, Event, parse
+
+ROTATE_BYTES = 1_000_000
+SUFFIX = ".jsonl"
 
 
 def now() -> str:
@@ -28,6 +34,11 @@ def now() -> str:
 def journal_dir(common_dir: Path) -> Path:
     """Where the segments of a repository lie."""
     return common_dir / "br3" / "journal"
+
+
+def new_name(writer: str) -> str:
+    """A segment's name: when it began, whose it is, and something random; names sort by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{writer}-{random_source.token_hex(3)}"
 
 
 # What br3 itself makes and reads again: a password that happens to be a build's name must not change its path.
@@ -48,11 +59,14 @@ class Journal:
         self.directory = journal_dir(common_dir)
         self.gen = gen
         self._descriptor: int | None = None
+        self._size = 0
+        self._torn = False
+        self._lost = 0
+        self._pid = 0
         self._seq = 0
         self._guard = threading.Lock()
         self._known = known_secrets(os.environ)
         self._host = socket.gethostname()
-        self._complained = False
 
     def append(
         self,
@@ -68,31 +82,24 @@ class Journal:
     ) -> None:
         """Write one event. ValueError for a kind or severity that is not known.
 
-        A disk that is full or read-only does not stop the work: the event goes to standard error, once.
+        A disk that is full or read-only does not stop the work: the event goes to standard error instead, and how many
+        did is written as ``journal.lost`` as soon as that is possible.
         """
         if kind not in KINDS or severity not in SEVERITIES:
             raise ValueError(f"unknown event kind {kind!r} or severity {severity!r}")
+        clean = {k: v if k in _MADE_HERE else redact_value(v, self._known) for k, v in data.items()}
+        where = {"run": run, "build": build, "task": task, "attempt": attempt}
         with self._guard:
-            self._seq += 1
-            event = {
-                "ts": now(),
-                "seq": self._seq,
-                "gen": self.gen if gen is None else gen,
-                "kind": kind,
-                "severity": severity,
-                "run": run,
-                "build": build,
-                "task": task,
-                "attempt": attempt,
-                "pid": os.getpid(),
-                "host": self._host,
-                "data": {k: v if k in _MADE_HERE else redact_value(v, self._known) for k, v in data.items()},
-            }
-            line = json.dumps(event, ensure_ascii=True, separators=(",", ":"), default=str) + "\n"
+            if self._pid != os.getpid():  # a fork has two processes on one segment; the child begins its own
+                self._begin_as(os.getpid())
+            line = self._line(kind, severity, self.gen if gen is None else gen, where, clean)
             try:
-                self._write(line.encode("ascii"), durable=KINDS[kind].state)
+                self._write(line, durable=KINDS[kind].state)
             except OSError as error:
                 self._complain(error, line)
+                return
+            if self._lost:
+                self._tell_lost()
 
     def redact(self, text: str) -> str:
         """``text`` with secrets masked, those of this process's environment included."""
@@ -101,44 +108,128 @@ class Journal:
     def close(self) -> None:
         """Let the segment go; a later ``append`` begins another."""
         with self._guard:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+            self._let_go()
+
+    def _begin_as(self, pid: int) -> None:
+        # Closing the inherited descriptor leaves the parent's lock alone: the lock is the file's, not the number's.
+        self._let_go()
+        self._pid, self._seq = pid, 0
+
+    def _let_go(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _line(self, kind: str, severity: str, gen: int, where: dict[str, Any], data: dict[str, Any]) -> bytes:
+        self._seq += 1
+        head = {"ts": now(), "seq": self._seq, "gen": gen, "kind": kind, "severity": severity}
+        event = {**head, **where, "pid": self._pid, "host": self._host, "data": data}
+        return (json.dumps(event, ensure_ascii=True, separators=(",", ":"), default=str) + "\n").encode("ascii")
 
     def _write(self, line: bytes, *, durable: bool) -> None:
+        if self._descriptor is not None and self._size >= ROTATE_BYTES:
+            self._let_go()
         if self._descriptor is None:
-            self._descriptor = self._create()
-        written = os.write(self._descriptor, line)
-        if written < len(line):  # a disk that fills up in the middle: end the torn line so the next one is whole
-            os.write(self._descriptor, b"\n")
+            self._descriptor, self._size, self._torn = (
+                create_segment(self.directory, new_name(str(self._pid))),
+                0,
+                False,
+            )
+        # A disk that filled up in the middle of a line left it torn: end it, so that this one is whole.
+        out = b"\n" + line if self._torn else line
+        written = os.write(self._descriptor, out)
+        self._size += written
+        if written < len(out):
+            self._torn = True
             raise OSError("the disk took only a part of the event")
+        self._torn = False
         if durable:
             os.fsync(self._descriptor)
 
-    def _create(self) -> int:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        start = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        name = f"{start}-{os.getpid()}-{random_source.token_hex(3)}.jsonl"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(self.directory / name, flags, 0o600)
-        directory = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)  # the name of the segment has to survive a crash as its content does
-        finally:
-            os.close(directory)
-        return descriptor
+    def _complain(self, error: OSError, line: bytes) -> None:
+        if not self._lost:
+            print(f"br3: cannot write to {self.directory}: {error}; events go here instead:", file=sys.stderr)
+        self._lost += 1
+        print(line.decode("ascii"), end="", file=sys.stderr)
 
-    def _complain(self, error: OSError, line: str) -> None:
-        if not self._complained:
-            self._complained = True
-            print(f"br3: cannot write to {self.directory}: {error}; events go here instead: {line}", file=sys.stderr)
+    def _tell_lost(self) -> None:
+        where = dict.fromkeys(("run", "build", "task", "attempt"))
+        line = self._line("journal.lost", "error", 0, where, {"events": self._lost})
+        try:
+            self._write(line, durable=True)
+        except OSError:
+            return
+        self._lost = 0
+
+
+def create_segment(directory: Path, name: str) -> int:
+    """A new segment, locked by this process; returns its descriptor, for appending.
+
+    It gets its name only once it is locked: whoever sees it sees whether its writer lives.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    hidden = directory / f".{name}.new"
+    descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hidden.rename(directory / f"{name}{SUFFIX}")
+        sync_directory(directory)  # the name of the segment has to survive a crash as its content does
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def writer_lives(segment: Path) -> bool:
+    """Whether the process that writes a segment is still there; False for a segment that is gone."""
+    try:
+        descriptor = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a crash."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def segments(common_dir: Path) -> dict[str, os.DirEntry[str]]:
+    """The segments in the journal by name, oldest first; the link ``hooks.jsonl`` is none."""
+    try:
+        entries = [e for e in os.scandir(journal_dir(common_dir)) if e.name.endswith(SUFFIX)]
+    except FileNotFoundError:
+        return {}
+    named = {e.name.removesuffix(SUFFIX): e for e in entries if not e.name.startswith(".") and not e.is_symlink()}
+    return dict(sorted(named.items()))
+
+
+def events_in(data: bytes, segment: str, offset: int = 0) -> Iterator[Event | int]:
+    """The events on the whole lines of ``data``, which begins at ``offset`` of its segment.
+
+    A line that is none comes as the offset where it begins.
+    """
+    for line in data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]:
+        if line and not line.isspace():
+            yield parse(line, segment, offset) or offset
+        offset += len(line) + 1
 
 
 class Follower:
     """Reads what is new in all segments each time it is asked; holds offsets, not files."""
 
     def __init__(self, common_dir: Path) -> None:
-        self._directory = journal_dir(common_dir)
+        self._common_dir = common_dir
         self._offsets: dict[str, int] = {}
         self.rejected = 0
         """Whole lines that are no events; a torn last line is not counted, it may still be growing."""
@@ -146,12 +237,8 @@ class Follower:
     def poll(self) -> list[Event]:
         """Events written since the last call, in no order but each segment's own."""
         found: list[Event] = []
-        try:
-            entries = [e for e in os.scandir(self._directory) if e.name.endswith(".jsonl")]
-        except FileNotFoundError:
-            return found
-        for entry in sorted(entries, key=lambda e: e.name):
-            known = self._offsets.get(entry.name, 0)
+        for name, entry in segments(self._common_dir).items():
+            known = self._offsets.get(name, 0)
             try:
                 if entry.stat().st_size <= known:
                     continue
@@ -159,22 +246,15 @@ class Follower:
                     segment.seek(known)
                     fresh = segment.read()
             except FileNotFoundError:
-                continue
-            whole = fresh[: fresh.rfind(b"\n") + 1]
-            offset = known
-            for line in whole.split(b"\n")[:-1]:
-                if line:
-                    event = parse(line, entry.name.removesuffix(".jsonl"), offset)
-                    if event is None:
-                        self.rejected += 1
-                    else:
-                        found.append(event)
-                offset += len(line) + 1
-            self._offsets[entry.name] = offset
+                continue  # in the archive by now, and folded before
+            for event in events_in(fresh, name, known):
+                if isinstance(event, int):
+                    self.rejected += 1
+                else:
+                    found.append(event)
+            self._offsets[name] = known + fresh.rfind(b"\n") + 1
         return found
 
-
-def read_events(common_dir: Path, run: str | None = None) -> Iterator[Event]:
-    """All events of the repository, or of one run, ordered by time (for people; states use ``Event.order``)."""
-    events = [e for e in Follower(common_dir).poll() if run is None or e.run == run]
-    return iter(sorted(events, key=lambda e: (e.ts, e.segment, e.seq)))
+    def seen(self) -> Collection[str]:
+        """The segments of which something was read."""
+        return self._offsets.keys()

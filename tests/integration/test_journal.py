@@ -43,7 +43,7 @@ def test_an_event_has_all_its_fields(tmp_path: Path) -> None:
     )
     assert (event.seq, event.gen, event.pid, event.data) == (1, 7, os.getpid(), {"title": "T"})
     assert event.ts.endswith("Z") and len(event.ts) == len("2026-11-22T10:00:00.000000Z")
-    assert event.as_json()["id"] == f"{event.segment}:0"
+    assert event.as_json()["id"] == f"{event.segment}:1"
 
 
 def test_unknown_kinds_and_severities_are_programming_errors(tmp_path: Path) -> None:

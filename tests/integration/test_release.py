@@ -179,7 +179,7 @@ def test_finish_does_it_all_and_goes_through_the_checklist(repo: Scratch) -> Non
     assert "✓ the file is there" in said.out
     assert "✗ it is blue  `echo it is red; exit 1` → 1: it is red" in said.out
     assert "? people like it" in said.out
-    assert "? costs" in said.out
+    assert "✓ costs  `SELECT 1` → 1" in said.out
     assert repo.head("v1.0.0^{commit}") == repo.head()
     assert repo.git("branch", "--format=%(refname:short)").split() == ["main"]
     assert repo.git("status", "--porcelain") == ""

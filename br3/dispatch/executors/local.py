@@ -58,7 +58,7 @@ class LocalExecutor:
             child = subprocess.Popen(
                 [*this_br3("br3.orchestrator"), str(self._common_dir), self._run, build],
                 cwd=worktree,
-                env={**_inherited(), **self._variables},
+                env={**inherited(), **self._variables},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -71,7 +71,8 @@ class LocalExecutor:
         return Handle(self._common_dir, build, None)
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
+    """The environment for processes of br3 itself: approval was for the one that was told of it."""
     return {k: v for k, v in scrubbed(os.environ).items() if k != "BR3_TRUST" and k != children.MARK}
 
 

@@ -1,0 +1,117 @@
+"""Housekeeping: packing the journal, retention, the analytics file made again, or made small."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from br3.analytics.alerts import Rules
+from br3.analytics.folding import Folded, fold, fold_into
+from br3.analytics.store import STORAGE, WAIT_S, analytics_path, turn, writing
+from br3.telemetry import Lock, LockHeld, archive
+
+DAY_S = 86_400
+_TIDY_S = 0.25
+"""How long tidying up may keep somebody waiting who asked for something else."""
+
+
+def freshen(common_dir: Path, rules: Rules | None, retention_days: float, *, wait_s: float = WAIT_S) -> Folded:
+    """Fold what is new, then tidy up a little: archive what has ended, drop chatter that is too old (0: never)."""
+    folded = fold(common_dir, rules, wait_s=wait_s)
+    try:
+        with Lock(common_dir, "journal", "archive").acquire(wait_s=0):
+            tidy(common_dir, folded.packable, retention_days, until=time.monotonic() + _TIDY_S)
+    except LockHeld:
+        pass  # somebody is at it
+    return folded
+
+
+def tidy(common_dir: Path, packable: dict[str, int], retention_days: float, *, until: float | None = None) -> None:
+    """Pack what may be packed and prune what is old; whoever calls it holds the archive's lock."""
+    for name, size in packable.items():
+        if until is not None and time.monotonic() > until:
+            return
+        archive.pack(common_dir, name, size)
+    if not retention_days:
+        return
+    oldest = time.time() - retention_days * DAY_S
+    for packed in archive.packed_segments(common_dir).values():
+        if until is not None and time.monotonic() > until:
+            return
+        # Packed after its last event, so that everything in it is older than the file.
+        if not packed.pruned and packed.path.stat().st_mtime < oldest:
+            archive.prune(common_dir, packed)
+
+
+def rebuild(common_dir: Path, rules: Rules | None = None, report: Callable[[str], None] = lambda _: None) -> Folded:
+    """Make the file again from archive and journal; the old one serves until the new one is complete.
+
+    How far transcripts were read is carried over when the old file can be read: it only saves reading them again.
+    """
+    path = analytics_path(common_dir)
+    fresh = path.with_name("analytics.rebuilt.duckdb")
+    with Lock(common_dir, "analytics", "rebuild").acquire():
+        _remove(fresh)
+        with Lock(common_dir, "journal", "archive").acquire(wait_s=60):
+            archive.write_index(common_dir)
+        report("reading archive and journal")
+        folded = fold_into(common_dir, fresh, None)
+        report("taking its place")
+        with turn(common_dir, exclusive=True):
+            last = fold_into(common_dir, fresh, None, settle=True)
+            _carry_offsets(path, fresh)
+            _replace(fresh, path)
+    folded.events += last.events
+    folded.rejected += last.rejected
+    folded.segments += last.segments
+    folded.raised = fold(common_dir, rules).raised
+    return folded
+
+
+def compact(common_dir: Path) -> tuple[int, int]:
+    """Write the file anew without the room that deleted rows have left; returns its size before and after, in bytes."""
+    path = analytics_path(common_dir)
+    fresh = path.with_name("analytics.compacted.duckdb")
+    with writing(common_dir) as opened:
+        _remove(fresh)
+        db = opened.connection
+        db.execute("CHECKPOINT")
+        before = path.stat().st_size
+        quoted = str(fresh).replace("'", "''")
+        row = db.execute("SELECT current_database()").fetchone()
+        db.execute(f"ATTACH '{quoted}' AS fresh (STORAGE_VERSION '{STORAGE}')")
+        db.execute(f'COPY FROM DATABASE "{row[0] if row else ""}" TO fresh')
+        db.execute("DETACH fresh")
+        db.close()
+        _replace(fresh, path)
+    return before, path.stat().st_size
+
+
+def _carry_offsets(old: Path, fresh: Path) -> None:
+    import duckdb
+
+    if not old.exists():
+        return
+    try:
+        with duckdb.connect(str(old), read_only=True) as db:
+            rows = db.execute("SELECT path, facts FROM import_offsets").fetchall()
+    except duckdb.Error:
+        return  # unreadable, or of another shape: transcripts are read again
+    if rows:
+        facts = {"paths": [r[0] for r in rows], "facts": [r[1] for r in rows]}
+        with duckdb.connect(str(fresh)) as db:
+            db.execute("INSERT INTO import_offsets SELECT unnest($paths), unnest($facts)", facts)
+
+
+def _replace(fresh: Path, path: Path) -> None:
+    # The old file's log would be replayed into the new one.
+    Path(f"{path}.wal").unlink(missing_ok=True)
+    fresh.rename(path)
+
+
+def _remove(path: Path) -> None:
+    for leftover in (path, Path(f"{path}.wal")):
+        leftover.unlink(missing_ok=True)
+    shutil.rmtree(path.with_name("analytics.tmp"), ignore_errors=True)

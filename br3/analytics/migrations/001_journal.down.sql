@@ -1,0 +1,5 @@
+DROP TABLE IF EXISTS rejected;
+DROP TABLE IF EXISTS events;
+DROP TABLE IF EXISTS segments;
+DROP TABLE IF EXISTS settings;
+DROP TABLE IF EXISTS schema_migrations;

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS estimates;
+DROP TABLE IF EXISTS alerts;

@@ -1,0 +1,10 @@
+-- Crossings of thresholds, and what was expected of builds before they ran.
+CREATE TABLE alerts (
+    rule VARCHAR NOT NULL, level VARCHAR NOT NULL, message VARCHAR, value VARCHAR, threshold VARCHAR,
+    raised TIMESTAMP NOT NULL, cleared TIMESTAMP
+);
+CREATE TABLE estimates (
+    ts TIMESTAMP NOT NULL, run VARCHAR, build VARCHAR, task VARCHAR, model VARCHAR, score DOUBLE, level VARCHAR,
+    critical BOOLEAN, minutes_p50 DOUBLE, minutes_p90 DOUBLE,
+    cost_p50_usd DECIMAL(18, 10), cost_p90_usd DECIMAL(18, 10), data JSON
+);

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS import_offsets;
+DROP TABLE IF EXISTS imports;

@@ -1,0 +1,7 @@
+-- Messages of sessions that br3 did not run, each once, and how far each transcript has been read.
+CREATE TABLE imports (
+    agent VARCHAR NOT NULL, session VARCHAR, message VARCHAR, request VARCHAR, sent TIMESTAMP, model VARCHAR,
+    build VARCHAR, branch VARCHAR, sidechain BOOLEAN, input_tokens BIGINT, output_tokens BIGINT,
+    cache_write_tokens BIGINT, cache_read_tokens BIGINT, cost_usd DECIMAL(18, 10), price VARCHAR
+);
+CREATE TABLE import_offsets (path VARCHAR NOT NULL, facts JSON NOT NULL);

@@ -1,0 +1,38 @@
+-- The touched runs: their moves replayed in order, illegal ones passed over.
+INSERT INTO runs
+WITH steps AS (
+    SELECT
+        run,
+        list({
+            'kind': kind, 'ts': ts, 'state': NULL::VARCHAR, 'started': NULL::TIMESTAMP, 'created': NULL::TIMESTAMP,
+            'reason': data ->> 'reason', 'plan': data ->> 'plan', 'base': data ->> 'base',
+            'continues': data ->> 'continues'
+        } ORDER BY gen, seq, ts, segment) AS steps
+    FROM mine
+    WHERE kind IN (SELECT kind FROM moves WHERE thing = 'run')
+    GROUP BY ALL
+),
+replayed AS (
+    SELECT run,
+        list_reduce(
+            list_prepend({
+                'kind': '', 'ts': NULL::TIMESTAMP, 'state': '', 'started': NULL::TIMESTAMP,
+                'created': NULL::TIMESTAMP, 'reason': NULL::VARCHAR, 'plan': NULL::VARCHAR, 'base': NULL::VARCHAR,
+                'continues': NULL::VARCHAR
+            }, steps),
+            lambda a, e: CASE WHEN legal[a.state || '>' || e.kind] IS NULL THEN a ELSE {
+                'kind': e.kind, 'ts': e.ts, 'state': legal[a.state || '>' || e.kind],
+                'started': coalesce(a.started, CASE WHEN e.kind = 'run.started' THEN e.ts END),
+                'created': coalesce(a.created, CASE WHEN e.kind = 'run.created' THEN e.ts END),
+                'reason': e.reason, 'plan': coalesce(a.plan, e.plan), 'base': coalesce(a.base, e.base),
+                'continues': coalesce(a.continues, nullif(e.continues, ''))
+            } END
+        ) AS r
+    FROM steps, (SELECT map_from_entries(list((before || '>' || kind, after))) AS legal FROM moves WHERE thing = 'run')
+)
+SELECT
+    run, r.plan, r.state, r.reason, r.base, r.continues, r.created, r.started,
+    CASE WHEN r.state IN ('completed', 'failed', 'cancelled') THEN r.ts END, coalesce(n, 0)
+FROM touched_runs
+LEFT JOIN replayed USING (run)
+LEFT JOIN (SELECT run, count(*) AS n FROM builds SEMI JOIN touched_runs USING (run) GROUP BY run) USING (run);

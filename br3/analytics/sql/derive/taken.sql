@@ -1,0 +1,24 @@
+-- What the touched runs' attempts reported: one row per model and attempt, several reports of one added up.
+CREATE OR REPLACE TEMP TABLE taken AS
+WITH told AS (
+    SELECT run, build, task, attempt, ts,
+        unnest(from_json(data, '{"model": "VARCHAR", "input_tokens": "BIGINT", "output_tokens": "BIGINT",
+            "cache_write_tokens": "BIGINT", "cache_read_tokens": "BIGINT", "cost_usd": "VARCHAR", "source": "VARCHAR",
+            "price": "VARCHAR"}'))
+    FROM mine WHERE kind = 'usage.recorded'
+),
+reported AS (
+    SELECT * REPLACE (try_cast(cost_usd AS DECIMAL(18, 10)) AS cost_usd),
+        coalesce(input_tokens, 0) + coalesce(output_tokens, 0) + coalesce(cache_write_tokens, 0)
+            + coalesce(cache_read_tokens, 0) AS tokens
+    FROM told
+)
+SELECT
+    run, build, task, attempt, model, max(ts) AS ts,
+    sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
+    sum(cache_write_tokens)::BIGINT AS cache_write_tokens, sum(cache_read_tokens)::BIGINT AS cache_read_tokens,
+    sum(cost_usd)::DECIMAL(18, 10) AS cost_usd,
+    coalesce(sum(tokens) FILTER (cost_usd IS NULL), 0)::BIGINT AS unpriced_tokens,
+    max("source") FILTER (cost_usd IS NOT NULL) AS price_source, max(price) AS price
+FROM reported
+GROUP BY run, build, task, attempt, model;

@@ -1,0 +1,256 @@
+"""Segments whose writer is gone and whose runs have ended: compressed, and still read where a state needs them.
+
+A segment moves to ``<common dir>/br3/archive/YYYY/MM/<segment>.jsonl.gz``. Beside them, ``index.jsonl`` says per
+segment which builds it tells of, and repeats its state events that belong to no build, so that reading the states of
+the builds at hand opens only the few files that matter, however long the history. The index can be made again.
+
+Dropping chatter keeps every other line where it is: the lines that go become blanks of the same length, so that no
+event's position changes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from br3.telemetry.events import KINDS, Event, parse
+from br3.telemetry.journal import SUFFIX, events_in, journal_dir, segments, sync_directory
+
+PACKED = SUFFIX + ".gz"
+PRUNED = ".kept" + PACKED
+"""Ending of a segment whose chatter has been dropped."""
+
+
+def archive_dir(common_dir: Path) -> Path:
+    """Where compressed segments lie, by year and month of their beginning."""
+    return common_dir / "br3" / "archive"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One compressed segment; ``pruned``: its chatter has been dropped."""
+
+    name: str
+    path: Path
+    pruned: bool
+
+    def read(self) -> bytes:
+        """The segment as it was, but for dropped chatter."""
+        with gzip.open(self.path, "rb") as packed:
+            return packed.read()
+
+
+def packed_segments(common_dir: Path) -> dict[str, Packed]:
+    """All compressed segments by name, oldest first."""
+    found: dict[str, Packed] = {}
+    for path in archive_dir(common_dir).glob("[0-9]*/[0-9]*/*" + PACKED):
+        pruned = path.name.endswith(PRUNED)
+        name = path.name.removesuffix(PRUNED if pruned else PACKED)
+        # Both stand there when somebody was killed while dropping chatter: the kept lines are complete.
+        if pruned or name not in found:
+            found[name] = Packed(name, path, pruned)
+    return dict(sorted(found.items()))
+
+
+def place(common_dir: Path, name: str, ending: str = PACKED) -> Path:
+    """Where a segment of that name lies in the archive."""
+    date = name.removeprefix("hooks-")[:6]
+    year, month = (date[:4], date[4:6]) if date.isdigit() else ("0000", "00")
+    return archive_dir(common_dir) / year / month / f"{name}{ending}"
+
+
+def pack(common_dir: Path, name: str, size: int) -> bool:
+    """Move a segment whose writer is gone into the archive; False, and nothing done, when it is not ``size`` bytes.
+
+    At every moment the segment is in the journal, in the archive, or in both.
+    """
+    source = journal_dir(common_dir) / f"{name}{SUFFIX}"
+    with open(source, "rb") as segment:
+        data = segment.read()
+        if len(data) != size:
+            return False
+        _write_packed(place(common_dir, name), data)
+        _note(common_dir, name, data)
+        source.unlink()
+        late = segment.read()
+    if late:  # a shell hook that had it open all the while
+        _keep_late(common_dir, late)
+    return True
+
+
+def prune(common_dir: Path, packed: Packed) -> int:
+    """Drop the chatter of a compressed segment, nothing else; returns how many events went."""
+    lines, dropped = packed.read().split(b"\n"), 0
+    offset = 0
+    for number, line in enumerate(lines):
+        event = parse(line, packed.name, offset) if line else None
+        offset += len(line) + 1
+        if event is not None and is_chatter(event.kind):
+            lines[number] = b" " * len(line)
+            dropped += 1
+    _write_packed(place(common_dir, packed.name, PRUNED), b"\n".join(lines))
+    packed.path.unlink()
+    return dropped
+
+
+def is_chatter(kind: str) -> bool:
+    """Whether events of the kind are dropped after the retention. Unknown kinds, of another version, are kept."""
+    return kind in KINDS and not KINDS[kind].kept
+
+
+def _write_packed(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # No time stamp inside: the same segment is the same file.
+        beside.write_bytes(gzip.compress(data, compresslevel=6, mtime=0))
+        descriptor = os.open(beside, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        beside.rename(path)
+        sync_directory(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _keep_late(common_dir: Path, late: bytes) -> None:
+    from br3.telemetry.journal import create_segment, new_name
+
+    descriptor = create_segment(journal_dir(common_dir), new_name("hooks"))
+    try:
+        os.write(descriptor, late)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# -- index -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index says of one segment: the builds it tells of, and its state events that belong to no build."""
+
+    name: str
+    builds: frozenset[str]
+    events: tuple[Event, ...]
+
+
+def index_path(common_dir: Path) -> Path:
+    """The index of the archive."""
+    return archive_dir(common_dir) / "index.jsonl"
+
+
+def entry_line(name: str, data: bytes) -> bytes:
+    """The line of the index for a segment's content."""
+    builds: set[str] = set()
+    kept = []
+    for event in events_in(data, name):
+        if isinstance(event, int) or not (event.kind in KINDS and KINDS[event.kind].state):
+            continue
+        # Imported usage is no state of a build, and there is much of it.
+        if event.kind == "usage.imported":
+            continue
+        if event.build:
+            builds.add(event.build)
+        else:
+            kept.append((event.offset, data[event.offset : data.index(b"\n", event.offset)]))
+    facts = {"segment": name, "builds": sorted(builds), "events": [[at, json.loads(line)] for at, line in kept]}
+    return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+
+
+def _note(common_dir: Path, name: str, data: bytes) -> None:
+    # Begins with a newline, so that a line torn by a crash cannot spoil this one.
+    line = b"\n" + entry_line(name, data)
+    descriptor = os.open(index_path(common_dir), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def entries(common_dir: Path) -> dict[str, Entry]:
+    """The index, by segment; empty when there is no archive yet."""
+    try:
+        raw = index_path(common_dir).read_bytes()
+    except FileNotFoundError:
+        return {}
+    found: dict[str, Entry] = {}
+    for line in raw.split(b"\n"):
+        try:
+            facts = json.loads(line)
+            events = [parse(json.dumps(e).encode(), facts["segment"], at) for at, e in facts["events"]]
+            name, builds = str(facts["segment"]), frozenset(facts["builds"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        found[name] = Entry(name, builds, tuple(e for e in events if e is not None))
+    return found
+
+
+def write_index(common_dir: Path) -> None:
+    """Make the index again from the archive; whoever calls it holds the archive's lock."""
+    lines = [entry_line(packed.name, packed.read()) for packed in packed_segments(common_dir).values()]
+    path = index_path(common_dir)
+    if lines or path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".new")
+        beside.write_bytes(b"".join(lines))
+        beside.rename(path)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_events(common_dir: Path, builds: Collection[str] = ()) -> Iterator[Event]:
+    """The events from which states are told, ordered by time (for people; states use ``Event.order``).
+
+    That is: everything in the journal, and of the archive what belongs to no build, to the builds of the newest run, or
+    to ``builds``. Chatter that has gone to the archive is not among it.
+    """
+    # The journal first: a segment that moves meanwhile is then seen twice, never missed.
+    live = segments(common_dir)
+    found: list[Event] = []
+    read: set[str] = set()
+    for name, entry in live.items():
+        try:
+            with open(entry.path, "rb") as segment:
+                found += [e for e in events_in(segment.read(), name) if not isinstance(e, int)]
+            read.add(name)
+        except FileNotFoundError:
+            continue
+    index = {name: entry for name, entry in entries(common_dir).items() if name not in read}
+    if index:
+        found += _from_archive(common_dir, index, found, builds)
+    return iter(sorted(found, key=lambda e: (e.ts, e.segment, e.seq)))
+
+
+def _from_archive(
+    common_dir: Path, index: dict[str, Entry], live: Iterable[Event], builds: Collection[str]
+) -> list[Event]:
+    created = [e for e in live if e.kind == "run.created"]
+    created += [e for entry in index.values() for e in entry.events if e.kind == "run.created"]
+    newest = max(created, key=lambda e: (e.ts, e.run or ""), default=None)
+    wanted = {*builds, *((newest.data.get("builds") or []) if newest else [])}
+    found: list[Event] = []
+    for entry in index.values():
+        found += entry.events
+        if not entry.builds.isdisjoint(wanted):
+            packed = _packed(common_dir, entry.name)
+            events = events_in(packed.read(), entry.name) if packed else ()
+            found += [e for e in events if not isinstance(e, int) and e.build in wanted]
+    return found
+
+
+def _packed(common_dir: Path, name: str) -> Packed | None:
+    for ending in (PRUNED, PACKED):
+        path = place(common_dir, name, ending)
+        if path.exists():
+            return Packed(name, path, ending == PRUNED)
+    return None
