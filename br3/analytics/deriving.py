@@ -24,7 +24,7 @@ _HOURS = """
     UNION SELECT date_trunc('hour', ts) FROM usage SEMI JOIN touched_sessions USING (session)
 """
 # In one go the whole history would have to be in memory.
-_RUNS_AT_ONCE = 2000
+_RUNS_AT_ONCE = 8000
 _TELLING = tuple(kind for kind, facts in KINDS.items() if facts.state and kind != "usage.imported")
 
 
@@ -103,7 +103,7 @@ def _take_imports(db: DuckDBPyConnection, source: str) -> None:
 
 
 def _derive_runs(db: DuckDBPyConnection, *, clear: bool = True) -> None:
-    db.execute(statement("derive/mine"), {"kinds": list(_TELLING)})
+    _gather(db, "TABLE" if clear else "VIEW")
     if clear:
         # Sessions of the touched runs: an import of them may now be counted twice, or no more.
         db.execute(
@@ -117,6 +117,20 @@ def _derive_runs(db: DuckDBPyConnection, *, clear: bool = True) -> None:
         db.execute(statement(f"derive/{name}"))
     if clear:
         _touch_hours(db)
+
+
+def _gather(db: DuckDBPyConnection, kind: str) -> None:
+    """Make ``mine``: a table where events are read once for little, a view where a copy would be large."""
+    row = db.execute("SELECT min(run), max(run) FROM touched_runs").fetchone()
+    first, last = (str(bound or "").replace("'", "''") for bound in row or ("", ""))
+    kinds = ", ".join(f"'{name}'" for name in _TELLING)
+    text = statement("derive/mine").format(kind=kind, kinds=kinds, first=first, last=last)
+    for other in ("TABLE", "VIEW"):
+        try:
+            db.execute(f"DROP {other} IF EXISTS mine")
+        except Exception:
+            pass
+    db.execute(text)
 
 
 def _derive_sessions(db: DuckDBPyConnection, *, clear: bool = True) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _ONE_TRANSACTION = 32_000_000
 """Bytes up to which a fold is one transaction."""
-_AT_ONCE = 48_000_000
+_AT_ONCE = 400_000_000
 _WHOLE_FROM = 100_000
 _LONGEST_LINE = 8_000_000
 

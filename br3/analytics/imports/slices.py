@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 SLICE_BYTES = 32 << 20
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
+_BUFFER = memoryview(bytearray(_BLOCK))
 
 
 class Slice:
@@ -28,14 +29,15 @@ class Slice:
     def take(self, descriptor: int, offset: int, length: int) -> None:
         """Add bytes of a file. What it has lost meanwhile is missing."""
         while length > 0:
-            block = os.pread(descriptor, min(_BLOCK, length), offset)
-            if not block:
+            count = os.preadv(descriptor, [_BUFFER[: min(_BLOCK, length)]], offset)
+            if not count:
+                self.add(b"\n")  # so that what comes next begins a line
                 return
-            self.add(block)
-            offset += len(block)
-            length -= len(block)
+            self.add(_BUFFER[:count])
+            offset += count
+            length -= count
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Add bytes."""
         rest = memoryview(data)
         while rest:

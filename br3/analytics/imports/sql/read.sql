@@ -21,7 +21,7 @@ SELECT
     coalesce(isSidechain, data.message.isSidechain, false),
     input_tokens,
     output_tokens,
-    coalesce(write_5m, write_all, 0),
+    CASE WHEN write_5m IS NULL AND write_1h IS NULL THEN coalesce(write_all, 0) ELSE coalesce(write_5m, 0) END,
     coalesce(write_1h, 0),
     coalesce(read, 0)
 FROM (
@@ -43,14 +43,14 @@ FROM (
         type: 'VARCHAR', "timestamp": 'VARCHAR', uuid: 'VARCHAR', sessionId: 'VARCHAR', requestId: 'VARCHAR',
         cwd: 'VARCHAR', gitBranch: 'VARCHAR', isSidechain: 'BOOLEAN',
         message: 'STRUCT(id VARCHAR, model VARCHAR, usage STRUCT(
-            input_tokens UBIGINT, output_tokens UBIGINT, cache_creation_input_tokens UBIGINT,
-            cache_read_input_tokens UBIGINT, service_tier VARCHAR, speed VARCHAR,
-            cache_creation STRUCT(ephemeral_5m_input_tokens UBIGINT, ephemeral_1h_input_tokens UBIGINT)))',
+            input_tokens UINTEGER, output_tokens UINTEGER, cache_creation_input_tokens UINTEGER,
+            cache_read_input_tokens UINTEGER, service_tier VARCHAR, speed VARCHAR,
+            cache_creation STRUCT(ephemeral_5m_input_tokens UINTEGER, ephemeral_1h_input_tokens UINTEGER)))',
         data: 'STRUCT(message STRUCT("timestamp" VARCHAR, requestId VARCHAR, isSidechain BOOLEAN, message STRUCT(
             id VARCHAR, model VARCHAR, usage STRUCT(
-            input_tokens UBIGINT, output_tokens UBIGINT, cache_creation_input_tokens UBIGINT,
-            cache_read_input_tokens UBIGINT, service_tier VARCHAR, speed VARCHAR,
-            cache_creation STRUCT(ephemeral_5m_input_tokens UBIGINT, ephemeral_1h_input_tokens UBIGINT)))))'
+            input_tokens UINTEGER, output_tokens UINTEGER, cache_creation_input_tokens UINTEGER,
+            cache_read_input_tokens UINTEGER, service_tier VARCHAR, speed VARCHAR,
+            cache_creation STRUCT(ephemeral_5m_input_tokens UINTEGER, ephemeral_1h_input_tokens UINTEGER)))))'
     }, format = 'newline_delimited', ignore_errors = true, maximum_object_size = $longest)
     WHERE type IS NULL OR (input_tokens IS NOT NULL AND output_tokens IS NOT NULL)
 );

@@ -24,20 +24,23 @@ facts AS (
         AND ts >= date_trunc('{unit}', $since)
         AND ts < date_trunc('{unit}', $until) + INTERVAL 1 {unit}
 )
-SELECT
-    bucket, build, agent, model,
-    count(*) FILTER (what = 'task'),
-    count(*) FILTER (what = 'task' AND state = 'completed'),
-    count(*) FILTER (what = 'task' AND state = 'failed'),
-    count(*) FILTER (what = 'attempt'),
-    count(*) FILTER (what = 'attempt' AND state = 'failed'),
-    count(*) FILTER (what = 'incident' AND state = 'error.occurred'),
-    count(*) FILTER (what = 'incident' AND state = 'rate_limit.hit'),
-    count(*) FILTER (what = 'incident' AND state = 'timeout.occurred'),
-    count(*) FILTER (what = 'incident' AND state = 'model.fallback'),
-    coalesce(sum(i), 0)::BIGINT, coalesce(sum(o), 0)::BIGINT, coalesce(sum(w), 0)::BIGINT, coalesce(sum(r), 0)::BIGINT,
-    sum(cost)::DECIMAL(28, 10), coalesce(sum(unpriced), 0)::BIGINT,
-    sum((duration_s * 1e6)::BIGINT) / count(duration_s) / 1e6,
-    quantile_cont(duration_s, 0.5), quantile_cont(duration_s, 0.95), quantile_cont(duration_s, 0.99)
-FROM facts SEMI JOIN buckets USING (bucket)
-GROUP BY bucket, build, agent, model;
+SELECT * EXCLUDE (quantiles), quantiles[1], quantiles[2], quantiles[3]
+FROM (
+    SELECT
+        bucket, build, agent, model,
+        count(*) FILTER (what = 'task'),
+        count(*) FILTER (what = 'task' AND state = 'completed'),
+        count(*) FILTER (what = 'task' AND state = 'failed'),
+        count(*) FILTER (what = 'attempt'),
+        count(*) FILTER (what = 'attempt' AND state = 'failed'),
+        count(*) FILTER (what = 'incident' AND state = 'error.occurred'),
+        count(*) FILTER (what = 'incident' AND state = 'rate_limit.hit'),
+        count(*) FILTER (what = 'incident' AND state = 'timeout.occurred'),
+        count(*) FILTER (what = 'incident' AND state = 'model.fallback'),
+        coalesce(sum(i), 0)::BIGINT, coalesce(sum(o), 0)::BIGINT, coalesce(sum(w), 0)::BIGINT, coalesce(sum(r), 0)::BIGINT,
+        sum(cost)::DECIMAL(28, 10), coalesce(sum(unpriced), 0)::BIGINT,
+        sum((duration_s * 1e6)::BIGINT) / count(duration_s) / 1e6,
+        quantile_cont(duration_s, [0.5, 0.95, 0.99]) AS quantiles
+    FROM facts SEMI JOIN buckets USING (bucket)
+    GROUP BY bucket, build, agent, model
+);

@@ -5,11 +5,13 @@ WITH steps AS (
         run,
         list({
             'kind': kind, 'ts': ts, 'state': NULL::VARCHAR, 'started': NULL::TIMESTAMP, 'created': NULL::TIMESTAMP,
-            'reason': data ->> 'reason', 'plan': data ->> 'plan', 'base': data ->> 'base',
-            'continues': data ->> 'continues'
-        } ORDER BY gen, seq, ts, segment) AS steps
-    FROM mine
-    WHERE kind IN (SELECT kind FROM moves WHERE thing = 'run')
+            'reason': d.reason, 'plan': d.plan, 'base': d.base,
+            'continues': d.continues
+        } ORDER BY turn, segment) AS steps
+    FROM (
+        SELECT *, from_json(data, '{"reason": "VARCHAR", "plan": "VARCHAR", "base": "VARCHAR", "continues": "VARCHAR"}') AS d FROM mine
+        WHERE kind IN (SELECT kind FROM moves WHERE thing = 'run')
+    )
     GROUP BY ALL
 ),
 replayed AS (
