@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from br3.cli.context import repository
@@ -82,4 +84,53 @@ def _budget(as_json: bool, as_csv: bool) -> int:
         if row[at["budget_usd"]] is not None and (row[at["forecast_usd"]] or 0) > row[at["budget_usd"]]
     ]
     show(report, as_json=as_json, as_csv=as_csv, headers=headers, after="\n".join(over))
+    return 0
+
+
+@costs.command("import")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def import_(as_json: bool) -> int:
+    """Read the costs of your own Claude Code and Codex sessions in this repository."""
+    from br3.cli.output import count, emit_json
+    from br3.dispatch.importing import import_costs
+
+    shown = 0
+    terminal = sys.stderr.isatty()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal shown
+        share = 100 * done // max(total, 1)
+        if terminal and share != shown:
+            shown = share
+            click.echo(f"\rreading transcripts: {share} % of {total / 1e6:,.0f} MB", nl=done >= total, err=True)
+
+    scanned, taken = import_costs(repository(), progress)
+    for warning in taken.warnings:
+        click.echo(warning, err=True)
+    if as_json:
+        emit_json(
+            {
+                "messages": scanned.messages,
+                "files_read": scanned.files_read,
+                "bytes_read": scanned.bytes_read,
+                "skipped_lines": scanned.skipped_lines,
+                "elsewhere": scanned.elsewhere,
+                "unpriced": dict(scanned.unpriced_models),
+            }
+        )
+        return 0
+    if not scanned.files_read:
+        click.echo("nothing is new since the last import")
+        return 0
+    click.echo(
+        f"{count(scanned.messages, 'new message')} in {count(scanned.files_read, 'transcript')}; next: br3 costs"
+    )
+    if scanned.elsewhere:
+        click.echo(f"{count(scanned.elsewhere, 'message')} of other projects left out")
+    for model, messages in sorted(scanned.unpriced_models.items()):
+        click.echo(
+            f"no price is known for {model} ({count(messages, 'message')}); ~/.config/br3/models.toml can say one"
+        )
+    if scanned.skipped_lines:
+        click.echo(f"{count(scanned.skipped_lines, 'line')} could not be read")
     return 0
