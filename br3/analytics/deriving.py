@@ -6,6 +6,7 @@ hours, days and weeks in which their rows stood before, or stand now. Late event
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from br3.analytics.statements import statement
@@ -77,6 +78,7 @@ _INCIDENT = "kind IN ('error.occurred', 'rate_limit.hit', 'timeout.occurred', 'm
 def _prepare(db: DuckDBPyConnection) -> None:
     db.execute("CREATE OR REPLACE TEMP TABLE touched_runs (run VARCHAR)")
     db.execute("CREATE OR REPLACE TEMP TABLE touched_sessions (session VARCHAR)")
+    db.execute(statement("derive/in_turn"))
     db.execute("CREATE OR REPLACE TEMP TABLE touched_hours (hour TIMESTAMP)")
     moves = [
         (thing, before, kind, after)
@@ -103,7 +105,7 @@ def _take_imports(db: DuckDBPyConnection, source: str) -> None:
 
 
 def _derive_runs(db: DuckDBPyConnection, *, clear: bool = True) -> None:
-    _gather(db, "TABLE" if clear else "VIEW")
+    _gather(db, everything=not clear)
     if clear:
         # Sessions of the touched runs: an import of them may now be counted twice, or no more.
         db.execute(
@@ -113,24 +115,28 @@ def _derive_runs(db: DuckDBPyConnection, *, clear: bool = True) -> None:
         _touch_hours(db)
         for table in _OF_RUNS:
             db.execute(f"DELETE FROM {table} WHERE run IN (SELECT run FROM touched_runs)")
+    moves = {"tasks": TASK_MOVES, "builds": BUILD_MOVES, "runs": RUN_MOVES}
     for name in ("taken", "attempts", "usage", "tasks", "builds", "runs"):
-        db.execute(statement(f"derive/{name}"))
+        # Written out, so that what does not matter is passed over early.
+        text = statement(f"derive/{name}").replace(":kinds", _quoted(moves.get(name, ())))
+        db.execute(text.replace(":telling", _quoted(_TELLING)))
     if clear:
         _touch_hours(db)
 
 
-def _gather(db: DuckDBPyConnection, kind: str) -> None:
-    """Make ``mine``: a table where events are read once for little, a view where a copy would be large."""
+def _gather(db: DuckDBPyConnection, *, everything: bool) -> None:
+    """Make ``mine``, from which the states of the touched runs are told."""
     row = db.execute("SELECT min(run), max(run) FROM touched_runs").fetchone()
-    first, last = (str(bound or "").replace("'", "''") for bound in row or ("", ""))
-    kinds = ", ".join(f"'{name}'" for name in _TELLING)
-    text = statement("derive/mine").format(kind=kind, kinds=kinds, first=first, last=last)
+    first, last = (_quoted([str(bound or "")]) for bound in row or ("", ""))
     for other in ("TABLE", "VIEW"):
-        try:
-            db.execute(f"DROP {other} IF EXISTS mine")
-        except Exception:
-            pass
-    db.execute(text)
+        if db.execute(f"SELECT 1 FROM duckdb_{other.lower()}s() WHERE {other.lower()}_name = 'mine'").fetchone():
+            db.execute(f"DROP {other} mine")
+    text = statement("derive/mine_of_all" if everything else "derive/mine")
+    db.execute(text.replace(":first", first).replace(":last", last).replace(":telling", _quoted(_TELLING)))
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join("'" + name.replace("'", "''") + "'" for name in names)
 
 
 def _derive_sessions(db: DuckDBPyConnection, *, clear: bool = True) -> None:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _ONE_TRANSACTION = 32_000_000
 """Bytes up to which a fold is one transaction."""
-_AT_ONCE = 400_000_000
+_AT_ONCE = 360_000_000
+"""Bytes of a transaction of a large fold; smaller ones leave part-filled row groups that are written twice."""
 _WHOLE_FROM = 100_000
 _LONGEST_LINE = 8_000_000
 

@@ -1,18 +1,20 @@
 """Opening ``analytics.duckdb``: one process writes or several read, and everybody gets a turn.
 
-DuckDB refuses a second opening at once and has no waiting, so that every opening takes two flocks: ``turn``
-exclusively, then ``rw`` (shared to read, exclusive to write), then lets go of ``turn``. Readers that come one after
-another cannot starve the writer, who waits for ``rw`` with ``turn`` in hand.
+DuckDB refuses a second opening at once and has no waiting, so that every opening goes through flocks: ``rw`` (shared to
+read, exclusive to write) and before it ``turn``, which a reader holds for a moment and a writer from when it wants to
+write until it has written: it waits for those who read already, and nobody overtakes it. Readers hold one of a few
+slots besides, and ``queue`` while they wait, so that a writer who comes again and again lets them in between.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import random
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 30.0
 _PAUSE_S = 0.002
+_COURTESY_S = 0.1
 _MOST_THREADS = 4
 
 # A file of 2.0's own default cannot be read by 1.5.
@@ -43,33 +46,84 @@ def analytics_path(common_dir: Path) -> Path:
 def turn(common_dir: Path, *, exclusive: bool, wait_s: float = WAIT_S) -> Iterator[float]:
     """Hold the right to open the file; yields the seconds waited. Busy after ``wait_s``."""
     began = time.monotonic()
-    deadline = began + wait_s
     locks = common_dir / "br3" / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    rw = os.open(locks / "rw", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        gate = os.open(locks / "turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _take(gate, fcntl.LOCK_EX, deadline, rw)
-            _take(rw, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, deadline, rw)
-            if exclusive:
-                os.pwrite(rw, f"{os.getpid():012d} {time.time():017.3f}\n".encode(), 0)
-        finally:
-            os.close(gate)
+    take = _to_write if exclusive else _to_read
+    with ExitStack() as held:
+        rw = _file(held, locks / "rw")
+        take(held, locks, rw, began + wait_s)
         yield time.monotonic() - began
-    finally:
-        os.close(rw)
+        if exclusive:
+            os.pwrite(rw, f"{os.getpid():012d} {time.time():017.3f}\n".encode(), 0)
 
 
-def _take(descriptor: int, how: int, deadline: float, rw: int) -> None:
+def _to_write(held: ExitStack, locks: Path, rw: int, deadline: float) -> None:
+    queue = _file(held, locks / "queue")
+    # Who writes again and again lets those in who have waited through the last time.
+    courtesy = min(deadline, time.monotonic() + _COURTESY_S) if time.time() - _noted(rw)[1] < _COURTESY_S else 0
+    while time.monotonic() < courtesy and not _try(queue, fcntl.LOCK_EX):
+        time.sleep(_PAUSE_S)
+    os.close(queue)
+    _await(_file(held, locks / "turn"), fcntl.LOCK_EX, deadline, rw)
+    _await(rw, fcntl.LOCK_EX, deadline, rw)
+    os.pwrite(rw, f"{os.getpid():012d} {time.time():017.3f}\n".encode(), 0)
+
+
+def _to_read(held: ExitStack, locks: Path, rw: int, deadline: float) -> None:
+    queue = _file(held, locks / "queue")
+    if _try(queue, fcntl.LOCK_EX):
+        fcntl.flock(queue, fcntl.LOCK_SH)
+    else:  # others wait already: they come first
+        fcntl.flock(queue, fcntl.LOCK_SH)
+        time.sleep(random.uniform(1, 2) * _PAUSE_S)
+    gate = _file(held, locks / "turn")
+    # As many at once as there are cores: more would only make each slower, and whoever wants to write wait longer.
+    slots = [_file(held, locks / f"reader-{number}") for number in range(max(2, os.cpu_count() or 1))]
     while True:
-        try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise Busy(_who(rw), hint="wait for it to end, or look at it: ps -p PID") from None
-            time.sleep(_PAUSE_S)
+        if _try(gate, fcntl.LOCK_SH):
+            if any(_try(slot, fcntl.LOCK_EX) for slot in slots) and _try(rw, fcntl.LOCK_SH):
+                break
+            for descriptor in (*slots, gate):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if time.monotonic() >= deadline:
+            raise Busy(_who(rw), hint="wait for it to end, or look at it: ps -p PID")
+        time.sleep(_PAUSE_S)
+    for descriptor in (gate, queue):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _file(held: ExitStack, path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held.callback(_close, descriptor)
+    return descriptor
+
+
+def _close(descriptor: int) -> None:
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass
+
+
+def _try(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _await(descriptor: int, how: int, deadline: float, rw: int) -> None:
+    while not _try(descriptor, how):
+        if time.monotonic() >= deadline:
+            raise Busy(_who(rw), hint="wait for it to end, or look at it: ps -p PID")
+        time.sleep(_PAUSE_S)
+
+
+def _noted(rw: int) -> tuple[int, float]:
+    """Who wrote last, or writes, and since when (or when it ended); zeros when nobody has."""
+    words = os.pread(rw, 64, 0).split()
+    return (int(words[0]), float(words[1])) if len(words) == 2 else (0, 0.0)
 
 
 def _who(rw: int) -> str:
@@ -77,11 +131,11 @@ def _who(rw: int) -> str:
     shared = _sharing(rw)
     if shared:
         return f"the analytics file is being read by {', '.join(map(_described, shared))}"
-    words = os.pread(rw, 64, 0).split()
-    if len(words) != 2:
+    pid, began = _noted(rw)
+    if not pid:
         return "the analytics file is in use by another process"
-    since = datetime.fromtimestamp(float(words[1]), UTC).strftime("%H:%M:%S UTC")
-    return f"the analytics file is being written by process {int(words[0])} since {since}"
+    since = datetime.fromtimestamp(began, UTC).strftime("%H:%M:%S UTC")
+    return f"the analytics file is being written by process {pid} since {since}"
 
 
 def _sharing(rw: int) -> list[int]:
@@ -112,10 +166,13 @@ def connect(path: Path, *, read_only: bool, deadline: float, **settings: Any) ->
     # Looking for extensions means the network; what is needed is built in.
     config |= {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     if not read_only:
-        config["storage_compatibility_version"] = STORAGE
+        config |= {"storage_compatibility_version": STORAGE, "preserve_insertion_order": False}
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=config)
+            connection = duckdb.connect(str(path), read_only=read_only, config=config)
+            # Left to itself it draws a bar on standard output, whatever that is.
+            connection.execute("SET enable_progress_bar = false")
+            return connection
         except duckdb.IOException as error:
             held = re.search(r"Conflicting lock is held in (.*?)\.? ?See|Conflicting lock is held in (.*)", str(error))
             if held is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 MIN_KNOWN_CHARS = 8
@@ -116,7 +116,9 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
     ``known`` are exact values to mask besides, see ``known_secrets``; those below 8 characters are ignored,
     as they would be found in ordinary words.
     """
-    values = _usable(known)
+    values = _usable(tuple(known))
+    if _harmless(text, values):
+        return text
     while (masked := _redact_once(text, values)) != text:
         text = masked
     return text
@@ -128,12 +130,12 @@ def redact_value(value: Any, known: Iterable[str] = ()) -> Any:
     A string under a key that names a secret (``password``, ``accessToken``, ``api_key``) is masked whatever it
     looks like.
     """
-    return _redact_value(value, _usable(known))
+    return _redact_value(value, _usable(tuple(known)))
 
 
 def known_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The values of the variables whose names look like keys, tokens, secrets or passwords; longest first."""
-    return _usable(value for name, value in environ.items() if names_secret(name))
+    return _usable(tuple(value for name, value in environ.items() if names_secret(name)))
 
 
 def names_secret(name: str) -> bool:
@@ -141,10 +143,25 @@ def names_secret(name: str) -> bool:
     return any(found.end() == len(name) for found in _SECRET_NAME.finditer(name))
 
 
-def _usable(known: Iterable[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=16)
+def _usable(known: tuple[str, ...]) -> tuple[str, ...]:
     """Longest first, so that a value that begins like another doesn't leave the other's end behind."""
     values = {value for value in known if len(value) >= MIN_KNOWN_CHARS and not _PLACEHOLDER.fullmatch(value)}
     return tuple(sorted(values, key=lambda value: (-len(value), value)))
+
+
+_KEYWORDS = tuple(dict.fromkeys(keyword for rule in RULES for keyword in rule.keywords))
+
+
+def _harmless(text: str, values: tuple[str, ...]) -> bool:
+    # Every event goes through here, nearly all of them with nothing to hide: plain loops, no generators.
+    for value in values:
+        if value in text:
+            return False
+    for keyword in _KEYWORDS:  # noqa: SIM110
+        if keyword in text:
+            return False
+    return True
 
 
 def _redact_once(text: str, values: tuple[str, ...]) -> str:
@@ -174,7 +191,7 @@ def _masked(rule: Rule, found: re.Match[str]) -> str:
 def _redact_value(value: Any, values: tuple[str, ...]) -> Any:
     match value:
         case str():
-            return redact(value, values)
+            return value if _harmless(value, values) else redact(value, values)
         case dict():
             return {key: _redact_field(key, inner, values) for key, inner in value.items()}
         case list():

@@ -14,6 +14,7 @@ import secrets as random_source
 import socket
 import sys
 import threading
+import time
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +27,19 @@ ROTATE_BYTES = 1_000_000
 SUFFIX = ".jsonl"
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_this_second = (0, "")
+
+
 def now() -> str:
     """The time as events carry it: UTC, microseconds, RFC 3339."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    global _this_second
+    second, rest = divmod(time.time_ns(), 1_000_000_000)
+    known, shown = _this_second  # one assignment below, so that threads see both or neither
+    if second != known:
+        shown = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        _this_second = (second, shown)
+    return f"{shown}{rest // 1000:06d}Z"
 
 
 def journal_dir(common_dir: Path) -> Path:
@@ -87,7 +98,8 @@ class Journal:
         """
         if kind not in KINDS or severity not in SEVERITIES:
             raise ValueError(f"unknown event kind {kind!r} or severity {severity!r}")
-        clean = {k: v if k in _MADE_HERE else redact_value(v, self._known) for k, v in data.items()}
+        clean: dict[str, Any] = redact_value({k: v for k, v in data.items() if k not in _MADE_HERE}, self._known)
+        clean |= {k: v for k, v in data.items() if k in _MADE_HERE}
         where = {"run": run, "build": build, "task": task, "attempt": attempt}
         with self._guard:
             if self._pid != os.getpid():  # a fork has two processes on one segment; the child begins its own
@@ -124,7 +136,7 @@ class Journal:
         self._seq += 1
         head = {"ts": now(), "seq": self._seq, "gen": gen, "kind": kind, "severity": severity}
         event = {**head, **where, "pid": self._pid, "host": self._host, "data": data}
-        return (json.dumps(event, ensure_ascii=True, separators=(",", ":"), default=str) + "\n").encode("ascii")
+        return (_encode(event) + "\n").encode("ascii")
 
     def _write(self, line: bytes, *, durable: bool) -> None:
         if self._descriptor is not None and self._size >= ROTATE_BYTES:

@@ -79,7 +79,7 @@ class Rollout:
                 self._begin(payload)
             case "turn_context", _:
                 self._turn(payload)
-            case "token_usage_record", _ if payload.get("thread_id", self.thread) == self.thread:
+            case "token_usage_record", _ if self.thread in (None, payload.get("thread_id")):
                 self.records = True
                 return self._message(line, payload["response_id"], _usage(payload["usage"]))
             case "event_msg", "token_count" if payload.get("info"):

@@ -26,7 +26,7 @@ class Lines:
     def __init__(self, scratch: Path) -> None:
         import duckdb
 
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": _MEMORY,
             "threads": min(os.cpu_count() or 1, _MOST_THREADS),
             "temp_directory": str(scratch),
@@ -62,6 +62,7 @@ class Lines:
         self._run("own", sessions=list(own), ends=list(own.values()))
         self._run("counted", models=[model for (model,) in self._run("models") if is_model(model)])
         self._run("messages")
+        self._run("side_chains")
 
     def left_out(self) -> tuple[int, int]:
         """How many lines could not be read, and how many messages were written in no known place."""

@@ -30,7 +30,7 @@ class Span:
 
 
 def spans(model: str, mode: str, day: date) -> Iterator[Span]:
-    """All lengths of prompts, each with its price, on one UTC day. Raises UsageError for a models.toml that is wrong."""
+    """All lengths of prompts on one UTC day, each with its price. UsageError for a models.toml that is wrong."""
     steps: dict[int, PriceRow] = {}
     for row in rows(model):
         if row.mode == mode and row.holds_on(day):
@@ -57,7 +57,7 @@ def in_units(row: PriceRow | None, kind: str, decimals: int) -> int | None:
 
 def units_per_cost(decimals: int) -> int:
     """How many units (of tokens times price) make 1e-10 USD."""
-    return 10 ** (decimals + _PER_TOKENS_DECIMALS - _COST_DECIMALS)
+    return int(10 ** (decimals + _PER_TOKENS_DECIMALS - _COST_DECIMALS))
 
 
 def _prices(row: PriceRow) -> Iterator[Decimal]:

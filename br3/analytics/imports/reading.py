@@ -111,6 +111,7 @@ class Reading:
         if self._loaded is not None:
             self._loaded.result()
         assert self.lines is not None
+        self._slices[0].seal()
         self._loaded = self._loader.submit(self.lines.read, self._agent, self._slices[0].path)
         self._slices.reverse()
         self._slices[0].clear()

@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-SLICE_BYTES = 32 << 20
+SLICE_BYTES = 64 << 20
 _BLOCK = 1 << 18
 _BUFFER = memoryview(bytearray(_BLOCK))
 
@@ -44,9 +44,12 @@ class Slice:
             rest = rest[os.write(self._descriptor, rest) :]
         self.size += len(data)
 
+    def seal(self) -> None:
+        """Make the file as long as what was added since the last ``clear``, to be read."""
+        os.ftruncate(self._descriptor, self.size)
+
     def clear(self) -> None:
-        """Make it empty."""
-        os.ftruncate(self._descriptor, 0)
+        """Begin anew, over what is there: fresh pages are dear."""
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         self.size = 0
 

@@ -29,3 +29,18 @@ CREATE TABLE metrics_weekly (
     cost_usd DECIMAL(28, 10), unpriced_tokens BIGINT NOT NULL,
     duration_avg_s DOUBLE, duration_p50_s DOUBLE, duration_p95_s DOUBLE, duration_p99_s DOUBLE
 );
+COMMENT ON TABLE metrics_hourly IS 'What happened in each hour, by build, agent and model';
+COMMENT ON COLUMN metrics_hourly.bucket IS 'when it begins, UTC';
+COMMENT ON COLUMN metrics_hourly.tasks IS 'that ended';
+COMMENT ON COLUMN metrics_hourly.duration_avg_s IS 'of tasks';
+COMMENT ON COLUMN metrics_hourly.cost_usd IS 'what is known; NULL: nothing is';
+COMMENT ON TABLE metrics_daily IS 'What happened on each day, by build, agent and model';
+COMMENT ON COLUMN metrics_daily.bucket IS 'when it begins, UTC';
+COMMENT ON COLUMN metrics_daily.tasks IS 'that ended';
+COMMENT ON COLUMN metrics_daily.duration_avg_s IS 'of tasks';
+COMMENT ON COLUMN metrics_daily.cost_usd IS 'what is known; NULL: nothing is';
+COMMENT ON TABLE metrics_weekly IS 'What happened in each week, from Monday, by build, agent and model';
+COMMENT ON COLUMN metrics_weekly.bucket IS 'when it begins, UTC';
+COMMENT ON COLUMN metrics_weekly.tasks IS 'that ended';
+COMMENT ON COLUMN metrics_weekly.duration_avg_s IS 'of tasks';
+COMMENT ON COLUMN metrics_weekly.cost_usd IS 'what is known; NULL: nothing is';

@@ -8,3 +8,8 @@ CREATE TABLE estimates (
     critical BOOLEAN, minutes_p50 DOUBLE, minutes_p90 DOUBLE,
     cost_p50_usd DECIMAL(18, 10), cost_p90_usd DECIMAL(18, 10), data JSON
 );
+COMMENT ON TABLE alerts IS 'Thresholds that were crossed';
+COMMENT ON COLUMN alerts.rule IS 'success_rate, error_rate, duration_avg, duration_p95, hourly_cost, daily_cost, or violation and its event';
+COMMENT ON COLUMN alerts.level IS 'warning, error, critical';
+COMMENT ON COLUMN alerts.cleared IS 'when it was within its threshold again';
+COMMENT ON TABLE estimates IS 'What builds were expected to take before they ran';

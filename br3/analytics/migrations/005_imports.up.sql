@@ -5,3 +5,8 @@ CREATE TABLE imports (
     cache_write_tokens BIGINT, cache_read_tokens BIGINT, cost_usd DECIMAL(18, 10), price VARCHAR
 );
 CREATE TABLE import_offsets (path VARCHAR NOT NULL, facts JSON NOT NULL);
+COMMENT ON TABLE imports IS 'Messages of sessions that br3 did not run, each once';
+COMMENT ON COLUMN imports.sent IS 'when';
+COMMENT ON COLUMN imports.sidechain IS 'of a sub-agent';
+COMMENT ON COLUMN imports.build IS 'by the worktree it was written in, else by its branch';
+COMMENT ON TABLE import_offsets IS 'How far each transcript has been read';

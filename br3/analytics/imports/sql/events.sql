@@ -12,7 +12,7 @@ SELECT concat(
     ',"cache_write_tokens":', cache_write_5m_tokens + cache_write_1h_tokens,
     ',"cache_write_1h_tokens":', cache_write_1h_tokens,
     ',"cache_read_tokens":', cache_read_tokens,
-    ',"cost_usd":', coalesce(concat('"', cost_usd, '"'), 'null'),
+    ',"cost_usd":', coalesce('"' || cost_usd || '"', 'null'),
     ',"price":', coalesce(to_json(price), 'null'),
     ',"branch":', coalesce(to_json(nullif(branch, '')), 'null'),
     ',"sidechain":', sidechain, '}}'

@@ -1,5 +1,6 @@
--- The sessions that br3 ran, and until when.
+-- The messages in sessions that br3 ran, up to when these ended; they may stand in copies of the sessions as well.
 CREATE TEMP TABLE own AS
-SELECT
-    unnest($sessions::VARCHAR[]) AS session,
-    coalesce(make_timestamp(epoch_us(unnest($ends::VARCHAR[])::TIMESTAMPTZ)), 'infinity') AS ended;
+SELECT DISTINCT agent, message
+FROM lines
+JOIN (SELECT unnest($sessions::VARCHAR[]) AS session, unnest($ends::VARCHAR[])::TIMESTAMPTZ AS ended) USING (session)
+WHERE ended IS NULL OR sent <= make_timestamp(epoch_us(ended));

@@ -20,8 +20,7 @@ WITH summed AS (
     FROM messages AS m
     JOIN prices AS p
         ON p.model = m.model AND p.mode = m.mode AND p.day = m.sent::DATE
-        AND m.input_tokens + m.cache_write_5m_tokens + m.cache_write_1h_tokens + m.cache_read_tokens
-            BETWEEN p.shortest AND p.longest
+        AND m.prompt_tokens BETWEEN p.shortest AND p.longest
 ),
 rounded AS (
     SELECT

@@ -4,17 +4,17 @@ WITH rules AS (
     SELECT map_from_entries(list((before || '>' || kind, after))) AS legal FROM moves WHERE thing = 'build'
 ),
 told AS (
-    SELECT run, build, kind, ts, turn, segment, from_json(data,
-        '{"cause": "VARCHAR", "reason": "VARCHAR", "branch": "VARCHAR", "worktree": "VARCHAR", "commit": "VARCHAR"}') AS d
-    FROM mine WHERE kind IN (SELECT kind FROM moves WHERE thing = 'build') AND build IS NOT NULL
+    SELECT run, build, kind, turn, segment, data,
+        CASE WHEN data LIKE '%"branch":"%' THEN nullif(data ->> 'branch', '') END AS branch,
+        CASE WHEN data LIKE '%"worktree":"%' THEN nullif(data ->> 'worktree', '') END AS worktree,
+        CASE WHEN data LIKE '%"commit":"%' THEN nullif(data ->> 'commit', '') END AS "commit"
+    FROM mine WHERE kind IN (:kinds) AND build IS NOT NULL
 ),
 -- Nearly all builds have legal moves only: then what was said last counts.
 summed AS (
-    SELECT run, build, list(kind ORDER BY turn, segment) AS kinds, arg_min(ts, turn) AS began,
-        arg_max({'ts': ts, 'cause': d.cause, 'reason': d.reason}, turn) AS latest,
-        arg_max(d.branch, turn) FILTER (d.branch <> '') AS branch,
-        arg_max(d.worktree, turn) FILTER (d.worktree <> '') AS worktree,
-        arg_max(d."commit", turn) FILTER (d."commit" <> '') AS "commit"
+    SELECT run, build, list(kind ORDER BY turn, segment) AS kinds, min(turn) AS began, max(turn) AS latest,
+        from_json(arg_max(data, turn), '{"cause": "VARCHAR", "reason": "VARCHAR"}') AS d,
+        arg_max(branch, turn) AS branch, arg_max(worktree, turn) AS worktree, arg_max("commit", turn) AS "commit"
     FROM told GROUP BY run, build
 ),
 walked AS (
@@ -27,8 +27,9 @@ steps AS (
     SELECT
         run, build,
         list({
-            'kind': kind, 'ts': ts, 'state': NULL::VARCHAR, 'began': NULL::TIMESTAMP, 'cause': d.cause,
-            'reason': d.reason, 'branch': d.branch, 'worktree': d.worktree, 'commit': d."commit"
+            'kind': kind, 'ts': make_timestamp((turn % 2251799813685248)::BIGINT), 'state': NULL::VARCHAR,
+            'began': NULL::TIMESTAMP, 'cause': data ->> 'cause', 'reason': data ->> 'reason',
+            'branch': data ->> 'branch', 'worktree': data ->> 'worktree', 'commit': data ->> 'commit'
         } ORDER BY turn, segment) AS steps
     FROM told SEMI JOIN (SELECT run, build FROM walked WHERE state = 'illegal') USING (run, build)
     GROUP BY run, build
@@ -51,7 +52,9 @@ replayed AS (
     FROM steps, rules
 ),
 moved AS (
-    SELECT run, build, state, latest.cause, latest.reason, branch, worktree, "commit", began, latest.ts
+    SELECT run, build, state, d.cause, d.reason, branch, worktree, "commit",
+        make_timestamp((began % 2251799813685248)::BIGINT) AS began,
+        make_timestamp((latest % 2251799813685248)::BIGINT) AS ts
     FROM walked WHERE state <> 'illegal'
     UNION ALL
     SELECT run, build, b.state, b.cause, b.reason, b.branch, b.worktree, b."commit", b.began, b.ts FROM replayed
@@ -68,6 +71,6 @@ SELECT
     run, build, coalesce(state, 'pending'), cause, reason, branch, worktree, "commit", began,
     CASE WHEN state IN ('verified', 'failed', 'skipped', 'cancelled') THEN ts END,
     q.tests.passed, q.tests.failed, q.tests.skipped, q.coverage
-FROM (SELECT * FROM planned UNION SELECT DISTINCT run, build FROM mine WHERE build IS NOT NULL)
+FROM (SELECT * FROM planned UNION SELECT DISTINCT run, build FROM mine WHERE build IS NOT NULL AND kind IN (:telling))
 LEFT JOIN moved USING (run, build)
 LEFT JOIN quality USING (run, build);

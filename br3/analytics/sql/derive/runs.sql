@@ -10,7 +10,7 @@ WITH steps AS (
         } ORDER BY turn, segment) AS steps
     FROM (
         SELECT *, from_json(data, '{"reason": "VARCHAR", "plan": "VARCHAR", "base": "VARCHAR", "continues": "VARCHAR"}') AS d FROM mine
-        WHERE kind IN (SELECT kind FROM moves WHERE thing = 'run')
+        WHERE kind IN (:kinds)
     )
     GROUP BY ALL
 ),
