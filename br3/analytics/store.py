@@ -37,6 +37,10 @@ class Busy(Br3Error):
     """Somebody else has held the analytics file for longer than we wait."""
 
 
+class Broken(Br3Error):
+    """DuckDB cannot work with the file, or with the room that there is."""
+
+
 def analytics_path(common_dir: Path) -> Path:
     """Where a repository's analytics lie."""
     return common_dir / "br3" / "analytics.duckdb"
@@ -176,7 +180,7 @@ def connect(path: Path, *, read_only: bool, deadline: float, **settings: Any) ->
         except duckdb.IOException as error:
             held = re.search(r"Conflicting lock is held in (.*?)\.? ?See|Conflicting lock is held in (.*)", str(error))
             if held is None:
-                raise Br3Error(
+                raise Broken(
                     f"{path} cannot be opened: {str(error).splitlines()[0]}",
                     hint="br3 db rebuild makes it again from the journal",
                 ) from error
@@ -207,7 +211,8 @@ def reading(common_dir: Path, *, wait_s: float = WAIT_S, confined: bool = False)
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.execute("SET enable_external_access = false")
                 connection.execute("SET lock_configuration = true")
-            yield connection
+            with _in_our_words(path):
+                yield connection
         finally:
             connection.close()
 
@@ -223,11 +228,23 @@ def writing(common_dir: Path, *, wait_s: float = WAIT_S, migrate: bool = True) -
         scratch = common_dir / "br3" / "analytics.tmp"
         connection = connect(path, read_only=False, deadline=deadline, temp_directory=str(scratch))
         try:
-            if migrate:
-                connection = migrations.bring_up(connection, path)
-            yield Writing(connection, waited)
+            with _in_our_words(path):
+                if migrate:
+                    connection = migrations.bring_up(connection, path)
+                yield Writing(connection, waited)
         finally:
             connection.close()
+
+
+@contextmanager
+def _in_our_words(path: Path) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        said = str(error).strip().splitlines()[0]
+        raise Broken(f"{path.name}: {said}", hint="br3 doctor; br3 db rebuild makes it again") from error
 
 
 @contextmanager

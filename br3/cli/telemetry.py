@@ -44,7 +44,7 @@ def emit(kind: str, run_id: str | None, build: str | None, task: str | None, sev
         raise UsageError(f"--data is not JSON: {error}") from error
     if not isinstance(given, dict):
         raise UsageError("--data must be a JSON object", hint="""--data '{"what": "…"}'""")
-    taken = sorted(given.keys() & {"kind", "severity", "run", "build", "task", "attempt", "gen"})
+    taken = sorted(given.keys() & {"kind", "severity", "run", "build", "task", "attempt", "gen", "durable"})
     if taken:
         raise UsageError(f"--data may not carry {', '.join(taken)}: every event has that by itself")
     Journal(repository().common_dir).append(kind, severity, run_id, build, task, None, **given)

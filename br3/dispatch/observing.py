@@ -17,7 +17,7 @@ from pathlib import Path
 from br3.analytics.alerts import Alert, Rules
 from br3.analytics.folding import Folded
 from br3.analytics.keeping import freshen
-from br3.analytics.store import WAIT_S, Busy
+from br3.analytics.store import WAIT_S, Broken, Busy
 from br3.errors import Br3Error
 from br3.plan.frozen import FROZEN_FILE, thaw
 from br3.plan.model import DEFAULT_RETENTION_DAYS, Alerts
@@ -39,8 +39,8 @@ def take_up(common_dir: Path, home: Path, *, wait_s: float = WAIT_S) -> TakenUp:
     rules, retention_days = rules_of(common_dir)
     try:
         folded = freshen(common_dir, Rules.of(dataclasses.asdict(rules)), retention_days, wait_s=wait_s)
-    except Busy as busy:
-        return TakenUp(None, [f"figures may be old: {busy.message}"])
+    except (Busy, Broken) as trouble:
+        return TakenUp(None, [f"figures may be old: {trouble.message} ({trouble.hint})"])
     except OSError as error:
         return TakenUp(None, [f"figures may be old: {error}"])
     warnings = []

@@ -89,9 +89,13 @@ class Journal:
         attempt: int | None = None,
         *,
         gen: int | None = None,
+        durable: bool | None = None,
         **data: Any,
     ) -> None:
         """Write one event. ValueError for a kind or severity that is not known.
+
+        What changes a state is on the disk when this returns; ``durable`` False leaves that to ``sync``, for many at
+        once.
 
         A disk that is full or read-only does not stop the work: the event goes to standard error instead, and how many
         did is written as ``journal.lost`` as soon as that is possible.
@@ -106,7 +110,7 @@ class Journal:
                 self._begin_as(os.getpid())
             line = self._line(kind, severity, self.gen if gen is None else gen, where, clean)
             try:
-                self._write(line, durable=KINDS[kind].state)
+                self._write(line, durable=KINDS[kind].state if durable is None else durable)
             except OSError as error:
                 self._complain(error, line)
                 return
@@ -116,6 +120,12 @@ class Journal:
     def redact(self, text: str) -> str:
         """``text`` with secrets masked, those of this process's environment included."""
         return redact(text, self._known)
+
+    def sync(self) -> None:
+        """See that everything written is on the disk."""
+        with self._guard:
+            if self._descriptor is not None:
+                os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Let the segment go; a later ``append`` begins another."""
@@ -140,6 +150,7 @@ class Journal:
 
     def _write(self, line: bytes, *, durable: bool) -> None:
         if self._descriptor is not None and self._size >= ROTATE_BYTES:
+            os.fsync(self._descriptor)  # ``sync`` will not see this one any more
             self._let_go()
         if self._descriptor is None:
             self._descriptor, self._size, self._torn = (

@@ -109,7 +109,7 @@ class Rollout:
         last = _usage(info["last_token_usage"]) if info.get("last_token_usage") else None
         if total is not None:
             self.totals = list(total)
-        if self.records or self.copying or (total is not None and total == before):
+        if self.records or self.copying:
             return ()
         grown = total - before if total is not None and before is not None else None
         # Totals that shrank were begun anew; the first ones may be another session's.

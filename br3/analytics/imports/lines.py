@@ -85,6 +85,7 @@ class Lines:
             **{kind: [pricing.in_units(span.row, kind, decimals) for *_, span in spans] for kind in pricing.KINDS},
         )
         self._db.execute("DROP TABLE lines")
+        # From here on order is time, and the number of a row that of its event.
         self._db.execute("SET preserve_insertion_order = true")
         self._run("priced", divisor=pricing.units_per_cost(decimals))
         self._db.execute("DROP TABLE messages")

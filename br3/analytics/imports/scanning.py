@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,8 @@ from br3.analytics.imports.fresh import Offset, begin
 from br3.analytics.imports.places import Map, Place
 from br3.analytics.imports.reading import Progress, Reading
 from br3.analytics.imports.transcripts import Sources
+
+_SCRATCH = "import-"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def scan(
 
     ``branches``: builds by the names of their branches · ``own``: sessions that br3 ran and when each ended (RFC 3339;
     None: not yet), whose messages up to then are left out; the fold leaves them out too, so that this only saves work ·
-    ``now``: the time of the events, RFC 3339 · ``scratch``: a directory for temporary files, made where it is missing.
+    ``now``: the time of the events, RFC 3339 · ``scratch``: a directory for temporary files, made where it is missing;
+    for one scan at a time, which removes what a killed one has left there.
 
     Raises UsageError for a models.toml that is wrong, OSError where scratch or segment cannot be written. Where it
     raises, or nothing is to be told, no segment is left.
@@ -59,9 +63,11 @@ def scan(
     if not todo:
         return Scanned()
     scratch.mkdir(parents=True, exist_ok=True)
+    for left in scratch.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
     total = sum(file.size - at.size_read for file, at in todo)
     with (
-        tempfile.TemporaryDirectory(prefix="import-", dir=scratch) as directory,
+        tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as directory,
         Reading(Path(directory), total, progress) as reading,
     ):
         for file, at in todo:

@@ -28,13 +28,13 @@ class Slice:
 
     def take(self, descriptor: int, offset: int, length: int) -> None:
         """Add bytes of a file. What it has lost meanwhile is missing."""
+        os.lseek(descriptor, offset, os.SEEK_SET)
         while length > 0:
-            count = os.preadv(descriptor, [_BUFFER[: min(_BLOCK, length)]], offset)
+            count = os.readv(descriptor, [_BUFFER[: min(_BLOCK, length)]])
             if not count:
                 self.add(b"\n")  # so that what comes next begins a line
                 return
             self.add(_BUFFER[:count])
-            offset += count
             length -= count
 
     def add(self, data: bytes | memoryview) -> None:

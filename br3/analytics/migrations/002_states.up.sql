@@ -11,7 +11,7 @@ CREATE TABLE builds (
 CREATE TABLE tasks (
     run VARCHAR NOT NULL, build VARCHAR NOT NULL, task VARCHAR NOT NULL, title VARCHAR, state VARCHAR NOT NULL,
     reason VARCHAR, "commit" VARCHAR, carried BOOLEAN NOT NULL, attempts INTEGER NOT NULL, agent VARCHAR, model VARCHAR,
-    started TIMESTAMP, ended TIMESTAMP, duration_s DOUBLE
+    started TIMESTAMP, ended TIMESTAMP, duration_s DOUBLE, cost_usd DECIMAL(18, 10), output_tokens BIGINT
 );
 CREATE TABLE attempts (
     run VARCHAR NOT NULL, build VARCHAR NOT NULL, task VARCHAR NOT NULL, attempt INTEGER NOT NULL, agent VARCHAR,
@@ -38,6 +38,7 @@ COMMENT ON COLUMN tasks.carried IS 'an earlier run completed it';
 COMMENT ON COLUMN tasks.agent IS 'of its last attempt';
 COMMENT ON COLUMN tasks.model IS 'of its last attempt';
 COMMENT ON COLUMN tasks.duration_s IS 'from its start to its end, all attempts';
+COMMENT ON COLUMN tasks.cost_usd IS 'of all attempts, as far as it is known';
 COMMENT ON TABLE attempts IS 'Every agent that was started';
 COMMENT ON COLUMN attempts.model IS 'the one that wrote the most';
 COMMENT ON COLUMN attempts.session IS 'of the agent, as its own transcripts name it';

@@ -17,5 +17,4 @@ SELECT concat(
     ',"branch":', coalesce(to_json(nullif(branch, '')), 'null'),
     ',"sidechain":', sidechain, '}}'
 )
-FROM priced
-ORDER BY rowid;
+FROM priced;

@@ -43,14 +43,20 @@ read AS (
 tried AS (
     SELECT run, build, task, count(*) AS attempts, arg_max(agent, attempt) AS agent, arg_max(model, attempt) AS model
     FROM attempts SEMI JOIN touched_runs USING (run) GROUP BY run, build, task
+),
+took AS (
+    SELECT run, build, task, sum(cost_usd)::DECIMAL(18, 10) AS cost_usd, sum(output_tokens)::BIGINT AS output_tokens
+    FROM taken GROUP BY run, build, task
 )
 SELECT
     run, build, task, coalesce(nullif(f.title, ''), nullif(s.title, '')), coalesce(after, 'pending'),
     CASE WHEN ended IS NULL THEN s.reason ELSE f.reason END,
     coalesce(nullif(f."commit", ''), nullif(s."commit", '')), coalesce(began_by = 'task.carried', false),
     coalesce(attempts, 0), agent, model, CASE WHEN began_by = 'task.started' THEN began_ts END, ended_ts,
-    CASE WHEN began_by = 'task.started' THEN epoch_us(ended_ts - began_ts) / 1e6 END
+    CASE WHEN began_by = 'task.started' THEN epoch_us(ended_ts - began_ts) / 1e6 END,
+    cost_usd, output_tokens
 FROM read
 LEFT JOIN (SELECT kind, any_value(after) AS after FROM moves WHERE thing = 'task' GROUP BY kind) AS m
     ON m.kind = coalesce(ended_by, began_by)
-LEFT JOIN tried USING (run, build, task);
+LEFT JOIN tried USING (run, build, task)
+LEFT JOIN took USING (run, build, task);
