@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -45,6 +46,12 @@ def test_the_demonstration_runs_from_the_wheel(installed: Path, tmp_path: Path) 
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("✓") == 4
+    # The analytics, their SQL and the prices came along.
+    asked = ["sql", "SELECT state, count(*) FROM builds GROUP BY state", "--json"]
+    for words in (asked, ["telemetry", "summary", "--json"], ["costs", "import", "--json"], ["doctor"]):
+        told = subprocess.run([command[0], *words], env=env, cwd=tmp_path / "tally", capture_output=True, text=True)
+        assert told.returncode == 0, told.stderr
+        assert words is not asked or json.loads(told.stdout)["rows"] == [["verified", 4]]
 
 
 def test_it_is_a_git_command_too(installed: Path, tmp_path: Path) -> None:

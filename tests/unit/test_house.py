@@ -111,7 +111,7 @@ def test_status_needs_nothing_heavy(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert '"run": null' in done.stdout
-    assert not set(done.stderr.split()) & {"git", "pydantic", "rich", "psutil", "dotenv"}
+    assert not set(done.stderr.split()) & {"duckdb", "git", "pydantic", "rich", "psutil", "dotenv"}
 
 
 @pytest.mark.parametrize("name", sorted(_BY_NAME))
