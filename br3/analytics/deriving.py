@@ -6,7 +6,7 @@ hours, days and weeks in which their rows stood before, or stand now. Late event
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from br3.analytics.statements import statement
@@ -29,14 +29,26 @@ _RUNS_AT_ONCE = 8000
 _TELLING = tuple(kind for kind, facts in KINDS.items() if facts.state and kind != "usage.imported")
 
 
-def derive_fresh(db: DuckDBPyConnection) -> None:
-    """Bring everything up to date with the events in the temporary table ``fresh``, which ``events`` has already."""
+def derive_segments(db: DuckDBPyConnection, names: Sequence[str]) -> None:
+    """Bring everything up to date with the events of some segments, which ``events`` has already."""
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE fresh_segments AS SELECT unnest($names) AS segment", {"names": list(names)}
+    )
+    db.execute("CREATE OR REPLACE TEMP VIEW recent AS SELECT * FROM events SEMI JOIN fresh_segments USING (segment)")
+    derive_fresh(db, "recent")
+
+
+def derive_fresh(db: DuckDBPyConnection, source: str = "fresh") -> None:
+    """Bring everything up to date with the events in the temporary table ``source``, which ``events`` has already.
+
+    Some of them may have been taken into account before.
+    """
     _prepare(db)
-    db.execute("INSERT INTO touched_runs SELECT DISTINCT run FROM fresh WHERE run IS NOT NULL")
-    kinds = {str(row[0]) for row in db.execute("SELECT DISTINCT kind FROM fresh").fetchall()}
+    db.execute(f"INSERT INTO touched_runs SELECT DISTINCT run FROM {source} WHERE run IS NOT NULL")
+    kinds = {str(row[0]) for row in db.execute(f"SELECT DISTINCT kind FROM {source}").fetchall()}
     if "usage.imported" in kinds:
-        _take_imports(db, "fresh")
-    db.execute("INSERT INTO touched_hours SELECT DISTINCT date_trunc('hour', ts) FROM fresh WHERE " + _INCIDENT)
+        _take_imports(db, source)
+    db.execute(f"INSERT INTO touched_hours SELECT DISTINCT date_trunc('hour', ts) FROM {source} WHERE {_INCIDENT}")
     _derive_runs(db)
     _derive_sessions(db)
     _derive_metrics(db)

@@ -34,6 +34,7 @@ _ONE_TRANSACTION = 32_000_000
 """Bytes up to which a fold is one transaction."""
 _AT_ONCE = 360_000_000
 """Bytes of a transaction of a large fold; smaller ones leave part-filled row groups that are written twice."""
+_BYTES_PER_EVENT = 350
 _WHOLE_FROM = 100_000
 _LONGEST_LINE = 8_000_000
 
@@ -113,11 +114,16 @@ def _fold_new(db: DuckDBPyConnection, common_dir: Path, folded: Folded) -> None:
     _drop_chatter(db, pruned)
     size = sum(source.size - source.offset for source in sources)
     if size > _ONE_TRANSACTION:
+        anew = _marked(db, "derive") is not None or _count(db) < size / _BYTES_PER_EVENT
         with _transaction(db):
             _mark(db, "derive", "all")
         for some in _portions(sources):
             with _transaction(db):
                 _take(db, common_dir, some, folded, derive=False)
+        if not anew:  # much came, but far less than there is
+            with _transaction(db):
+                deriving.derive_segments(db, [source.name for source in sources])
+                _mark(db, "derive", None)
     elif sources:
         with _transaction(db):
             _take(db, common_dir, sources, folded, derive=_marked(db, "derive") is None)
@@ -331,6 +337,11 @@ def _transaction(db: DuckDBPyConnection) -> Iterator[None]:
         except Exception:
             pass
         raise
+
+
+def _count(db: DuckDBPyConnection) -> int:
+    row = db.execute("SELECT count(*) FROM events").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _marked(db: DuckDBPyConnection, name: str) -> str | None:

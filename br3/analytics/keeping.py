@@ -11,6 +11,7 @@ from br3.analytics.alerts import Rules
 from br3.analytics.folding import Folded, fold, fold_into
 from br3.analytics.store import STORAGE, WAIT_S, analytics_path, turn, writing
 from br3.telemetry import Lock, LockHeld, archive
+from br3.telemetry.journal import journal_dir
 
 DAY_S = 86_400
 _TIDY_S = 0.25
@@ -30,6 +31,7 @@ def freshen(common_dir: Path, rules: Rules | None, retention_days: float, *, wai
 
 def tidy(common_dir: Path, packable: dict[str, int], retention_days: float, *, until: float | None = None) -> None:
     """Pack what may be packed and prune what is old; whoever calls it holds the archive's lock."""
+    _drop_unborn(common_dir)
     for name, size in packable.items():
         if until is not None and time.monotonic() > until:
             return
@@ -43,6 +45,16 @@ def tidy(common_dir: Path, packable: dict[str, int], retention_days: float, *, u
         # Packed after its last event, so that everything in it is older than the file.
         if not packed.pruned and packed.path.stat().st_mtime < oldest:
             archive.prune(common_dir, packed)
+
+
+def _drop_unborn(common_dir: Path) -> None:
+    """Remove what writers left that were killed before their segment had its name; nothing was written there."""
+    for path in journal_dir(common_dir).glob(".*.new"):
+        try:
+            if path.stat().st_mtime < time.time() - DAY_S:
+                path.unlink()
+        except FileNotFoundError:
+            continue
 
 
 def rebuild(common_dir: Path, rules: Rules | None = None, report: Callable[[str], None] = lambda _: None) -> Folded:

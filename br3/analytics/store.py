@@ -166,7 +166,11 @@ def connect(path: Path, *, read_only: bool, deadline: float, **settings: Any) ->
     """Open the file; whoever calls holds the turn. Waits for a foreign program that has it open; Busy at the end."""
     import duckdb
 
-    config = {"memory_limit": "256MB", "threads": min(os.cpu_count() or 1, _MOST_THREADS), **settings}
+    config = {
+        "memory_limit": "1GB" if read_only else "256MB",
+        "threads": min(os.cpu_count() or 1, _MOST_THREADS),
+        **settings,
+    }
     # Looking for extensions means the network; what is needed is built in.
     config |= {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     if not read_only:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from br3.telemetry.events import KINDS, Event, parse
+from br3.telemetry.events import KINDS, Event, event_of, parse
 from br3.telemetry.journal import SUFFIX, events_in, journal_dir, segments, sync_directory
 
 PACKED = SUFFIX + ".gz"
@@ -186,11 +186,11 @@ def entries(common_dir: Path) -> dict[str, Entry]:
     for line in raw.split(b"\n"):
         try:
             facts = json.loads(line)
-            events = [parse(json.dumps(e).encode(), facts["segment"], at) for at, e in facts["events"]]
             name, builds = str(facts["segment"]), frozenset(facts["builds"])
+            events = [event_of(raw, name, at) for at, raw in facts["events"]]
         except (ValueError, KeyError, TypeError):
             continue
-        found[name] = Entry(name, builds, tuple(e for e in events if e is not None))
+        found[name] = Entry(name, builds, tuple(events))
     return found
 
 

@@ -151,22 +151,26 @@ def parse(line: bytes, segment: str, offset: int) -> Event | None:
     The lines of shell hooks are not numbered; where they begin is their number.
     """
     try:
-        raw = json.loads(line)
-        return Event(
-            ts=raw["ts"],
-            seq=int(raw.get("seq", offset)),
-            gen=int(raw.get("gen") or 0),
-            kind=raw["kind"],
-            severity=raw.get("severity", "info"),
-            run=raw.get("run"),
-            build=raw.get("build"),
-            task=raw.get("task"),
-            attempt=raw.get("attempt"),
-            pid=int(raw.get("pid") or 0),
-            host=raw.get("host", ""),
-            data=raw.get("data") or {},
-            segment=segment,
-            offset=offset,
-        )
+        return event_of(json.loads(line), segment, offset)
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def event_of(raw: Any, segment: str, offset: int) -> Event:
+    """The event that a line said as JSON; ValueError, KeyError or TypeError when it is none."""
+    return Event(
+        ts=raw["ts"],
+        seq=int(raw.get("seq", offset)),
+        gen=int(raw.get("gen") or 0),
+        kind=raw["kind"],
+        severity=raw.get("severity", "info"),
+        run=raw.get("run"),
+        build=raw.get("build"),
+        task=raw.get("task"),
+        attempt=raw.get("attempt"),
+        pid=int(raw.get("pid") or 0),
+        host=raw.get("host", ""),
+        data=raw.get("data") or {},
+        segment=segment,
+        offset=offset,
+    )

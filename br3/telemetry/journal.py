@@ -135,7 +135,7 @@ class Journal:
     def _begin_as(self, pid: int) -> None:
         # Closing the inherited descriptor leaves the parent's lock alone: the lock is the file's, not the number's.
         self._let_go()
-        self._pid, self._seq = pid, 0
+        self._pid, self._seq, self._lost = pid, 0, 0
 
     def _let_go(self) -> None:
         if self._descriptor is not None:

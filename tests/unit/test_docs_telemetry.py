@@ -34,7 +34,8 @@ def tables_text(path: Path) -> str:
         text = []
         for table, comment in tables:
             columns = db.execute(
-                "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
+                "SELECT column_name, data_type, comment FROM duckdb_columns() "
+                "WHERE table_name = ? ORDER BY column_index",
                 [table],
             ).fetchall()
             told = [f"`{name}` {kind}" + (f" ({said})" if said else "") for name, kind, said in columns]
