@@ -92,7 +92,7 @@ def evaluate(
         if measured.crossed and measured.rule not in standing:
             told = f"{_shown(measured.value)}", f"{_shown(measured.threshold)}"
             raised.append(Alert(measured.rule, measured.level, measured.text.format(*told), *told))
-        elif measured.crossed is False and measured.rule in standing:
+        elif not measured.crossed and measured.rule in standing:  # back, switched off, or nothing is known any more
             back.append(measured)
     if rules.violations:
         raised += _violations(db)

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ _AT_ONCE = 360_000_000
 """Bytes of a transaction of a large fold; smaller ones leave part-filled row groups that are written twice."""
 _BYTES_PER_EVENT = 350
 _WHOLE_FROM = 100_000
-_LONGEST_LINE = 8_000_000
+LONGEST_LINE = 8_000_000
 
 
 @dataclass
@@ -66,7 +67,14 @@ class _Source:
     @property
     def whole(self) -> bool:
         """Whether DuckDB may read the file by itself: complete, and nobody adds to it meanwhile."""
-        return self.finished and self.offset == 0 and not hooks.is_hooks_segment(self.name)
+        return self.finished and self.offset == 0 and not hooks.is_hooks_segment(self.name) and self._ends_whole()
+
+    def _ends_whole(self) -> bool:
+        if self.packed is not None:
+            return True  # a torn end was rejected when it was first read, and comes as an odd row now
+        with open(self.path, "rb") as segment:
+            segment.seek(-1, os.SEEK_END)
+            return segment.read(1) == b"\n"
 
     def read(self) -> bytes:
         if self.packed is not None:
@@ -119,14 +127,14 @@ def _fold_new(db: DuckDBPyConnection, common_dir: Path, folded: Folded) -> None:
             _mark(db, "derive", "all")
         for some in _portions(sources):
             with _transaction(db):
-                _take(db, common_dir, some, folded, derive=False)
+                _take(db, some, folded, derive=False)
         if not anew:  # much came, but far less than there is
             with _transaction(db):
                 deriving.derive_segments(db, [source.name for source in sources])
                 _mark(db, "derive", None)
     elif sources:
         with _transaction(db):
-            _take(db, common_dir, sources, folded, derive=_marked(db, "derive") is None)
+            _take(db, sources, folded, derive=_marked(db, "derive") is None)
     if _marked(db, "derive"):
         with _transaction(db):
             deriving.derive_all(db)
@@ -159,9 +167,12 @@ def _sources(common_dir: Path, known: dict[str, tuple[int, bool]]) -> tuple[list
 
 
 def _unpacked_size(path: Path) -> int:
-    with open(path, "rb") as packed:
-        packed.seek(-4, os.SEEK_END)  # gzip ends with it
-        return int.from_bytes(packed.read(4), "little")
+    try:
+        with open(path, "rb") as packed:
+            packed.seek(-4, os.SEEK_END)  # gzip ends with it
+            return int.from_bytes(packed.read(4), "little")
+    except OSError:
+        return 0
 
 
 def _portions(sources: list[_Source]) -> Iterator[list[_Source]]:
@@ -177,14 +188,14 @@ def _portions(sources: list[_Source]) -> Iterator[list[_Source]]:
         yield some
 
 
-def _take(db: DuckDBPyConnection, common_dir: Path, sources: list[_Source], folded: Folded, *, derive: bool) -> None:
+def _take(db: DuckDBPyConnection, sources: list[_Source], folded: Folded, *, derive: bool) -> None:
     """Rows and offsets of ``sources``, within the caller's transaction."""
     whole = [] if derive else [s for s in sources if s.whole and s.size >= _WHOLE_FROM]
     rest = [s for s in sources if s not in whole] if whole else sources
     rest = [*_take_whole(db, whole, folded), *rest]
     lines, offsets = _lines(db, rest, folded)
     if lines:
-        _take_lines(db, common_dir, lines, folded)
+        _take_lines(db, lines, folded)
         if derive:
             deriving.derive_fresh(db)
     _set_offsets(db, offsets)
@@ -200,12 +211,12 @@ def _take_whole(db: DuckDBPyConnection, sources: list[_Source], folded: Folded) 
         row = db.execute(statement("fold/whole_segments"), {"files": [str(s.path) for s in sources]}).fetchone()
     except duckdb.Error:
         # A line that is too long, a byte that is no text: read line by line, which says where.
-        db.execute("ROLLBACK")
+        _abandon(db)
         db.execute("BEGIN")
         return sources
     folded.events += int(row[0]) if row else 0
-    odd = "ts IS NULL OR kind IS NULL OR seq IS NULL"
-    bad = {str(name) for (name,) in db.execute(f"SELECT DISTINCT segment FROM events WHERE {odd}").fetchall()}
+    odd = "SELECT DISTINCT segment FROM events WHERE kind IS NULL"
+    bad = {str(name) for (name,) in db.execute(odd).fetchall()}
     for name in bad:
         gone = db.execute("DELETE FROM events WHERE segment = ?", [name]).fetchone()
         folded.events -= int(gone[0]) if gone else 0
@@ -215,55 +226,77 @@ def _take_whole(db: DuckDBPyConnection, sources: list[_Source], folded: Folded) 
     return [s for s in sources if s.name in bad]
 
 
+@dataclass(frozen=True)
+class _Line:
+    """One event as it will be handed to DuckDB, and where it stands."""
+
+    segment: str
+    number: int
+    offset: int
+    text: bytes
+
+    def told(self) -> bytes:
+        """The line with its place in front, under names that no event has."""
+        return b'{"br3:segment":"%s","br3:number":%d,' % (self.segment.encode(), self.number) + self.text[1:]
+
+
 def _lines(
     db: DuckDBPyConnection, sources: list[_Source], folded: Folded
-) -> tuple[list[bytes], dict[str, tuple[int, bool]]]:
-    """The events of ``sources``, each line with its segment and number in front; and where the next fold begins."""
-    lines: list[bytes] = []
+) -> tuple[list[_Line], dict[str, tuple[int, bool]]]:
+    """The events of ``sources``, and where the next fold begins."""
+    lines: list[_Line] = []
     offsets: dict[str, tuple[int, bool]] = {}
     for source in sources:
+        pruned = source.packed is not None and source.packed.pruned
         try:
             data = source.read()
         except FileNotFoundError:
+            continue
+        except (OSError, EOFError, zlib.error) as error:
+            _reject(db, folded, source.name, source.offset, f"cannot be read: {error}", b"")
+            offsets[source.name] = (source.offset, pruned)
             continue
         end = data.rfind(b"\n") + 1
         for event in events_in(data, source.name, source.offset):
             at = (event if isinstance(event, int) else event.offset) - source.offset
             line = data[at : data.index(b"\n", at)].strip()
-            if isinstance(event, int) or len(line) > _LONGEST_LINE:
+            if isinstance(event, int) or len(line) > LONGEST_LINE:
                 why = "no event" if isinstance(event, int) else "too long"
-                _reject(db, source.name, source.offset + at, why, line)
-                folded.rejected += 1
+                _reject(db, folded, source.name, source.offset + at, why, line)
             else:
-                lines.append(b'{"segment":"%s","number":%d,' % (source.name.encode(), event.seq) + line[1:])
-        if source.finished and end < len(data):
-            _reject(db, source.name, source.offset + end, "torn", data[end:])
-            folded.rejected += 1
+                text = _without_halves(line) if b"\\ud" in line else line
+                lines.append(_Line(source.name, event.seq, event.offset, text))
+        if source.finished and data[end:].strip():
+            _reject(db, folded, source.name, source.offset + end, "torn", data[end:])
+        if source.finished:
             end = len(data)
         if end:
-            pruned = source.packed is not None and source.packed.pruned
             offsets[source.name] = (source.offset + end, pruned)
             folded.segments += 1
     return lines, offsets
 
 
-def _take_lines(db: DuckDBPyConnection, common_dir: Path, lines: list[bytes], folded: Folded) -> None:
-    with _file_of(common_dir, lines) as file:
+def _without_halves(line: bytes) -> bytes:
+    """A line whose bytes of file names (half surrogate pairs) became �: replay can tell them, DuckDB refuses them."""
+    text = json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _take_lines(db: DuckDBPyConnection, lines: list[_Line], folded: Folded) -> None:
+    with _file_of(line.told() for line in lines) as file:
         db.execute(statement("fold/lines"), {"file": file})
     row = db.execute("INSERT INTO events BY NAME FROM fresh").fetchone()
     taken = int(row[0]) if row else 0
     folded.events += taken
-    if taken < len(lines):  # what Python reads and DuckDB doesn't: a number too large, a time that is none
+    if taken < len(lines):  # what Python reads and DuckDB doesn't: a time that is none, or of no calendar
         have = {(str(s), int(n)) for s, n in db.execute("SELECT segment, seq FROM fresh").fetchall()}
         for line in lines:
-            told = json.loads(line)
-            if (told["segment"], told["number"]) not in have:
-                _reject(db, told["segment"], -1, f"event {told['number']} has a value of another type", line)
-                folded.rejected += 1
+            if (line.segment, line.number) not in have:
+                _reject(db, folded, line.segment, line.offset, "a value of another type", line.text)
 
 
 @contextmanager
-def _file_of(common_dir: Path, lines: Iterable[bytes]) -> Iterator[str]:
+def _file_of(lines: Iterable[bytes]) -> Iterator[str]:
     # Small as it is, it need not touch the disk where the system has files in memory.
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("br3-fold")
@@ -272,13 +305,15 @@ def _file_of(common_dir: Path, lines: Iterable[bytes]) -> Iterator[str]:
             file.flush()
             yield f"/proc/self/fd/{descriptor}"
     else:
-        with tempfile.NamedTemporaryFile(dir=common_dir / "br3", prefix=".fold-") as file:
+        # Not in the repository: its path may hold what DuckDB takes for a pattern.
+        with tempfile.NamedTemporaryFile(prefix="br3-fold-") as file:
             file.write(b"\n".join(lines) + b"\n")
             file.flush()
             yield file.name
 
 
-def _reject(db: DuckDBPyConnection, segment: str, offset: int, reason: str, line: bytes) -> None:
+def _reject(db: DuckDBPyConnection, folded: Folded, segment: str, offset: int, reason: str, line: bytes) -> None:
+    folded.rejected += 1
     shown = redact(line[:2000].decode("utf-8", "replace").replace("\x00", "�"))
     db.execute("INSERT INTO rejected VALUES (?, ?, ?, ?)", [segment, offset, reason, shown])
 
@@ -309,12 +344,12 @@ def _packable(db: DuckDBPyConnection, common_dir: Path) -> dict[str, int]:
     ready: dict[str, int] = {}
     for name, entry in segments(common_dir).items():
         try:
-            if folded.get(name) == entry.stat().st_size and (
+            if folded.get(name, 0) == entry.stat().st_size and (
                 hooks.finished(common_dir, entry)
                 if hooks.is_hooks_segment(name)
                 else not writer_lives(Path(entry.path))
             ):
-                ready[name] = folded[name]
+                ready[name] = folded.get(name, 0)
         except FileNotFoundError:
             continue
     if not ready:
@@ -332,11 +367,17 @@ def _transaction(db: DuckDBPyConnection) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        try:
-            db.execute("ROLLBACK")
-        except Exception:
-            pass
+        _abandon(db)
         raise
+
+
+def _abandon(db: DuckDBPyConnection) -> None:
+    import duckdb
+
+    try:
+        db.execute("ROLLBACK")
+    except duckdb.Error:
+        pass  # the error that made us come here has done it
 
 
 def _count(db: DuckDBPyConnection) -> int:

@@ -11,9 +11,11 @@ from br3.analytics.alerts import Rules
 from br3.analytics.folding import Folded, fold, fold_into
 from br3.analytics.store import STORAGE, WAIT_S, analytics_path, turn, writing
 from br3.telemetry import Lock, LockHeld, archive
-from br3.telemetry.journal import journal_dir
+from br3.telemetry.journal import SUFFIX, journal_dir
 
 DAY_S = 86_400
+_LARGE_BYTES = 4_000_000
+_NEW_S = 3600
 _TIDY_S = 0.25
 """How long tidying up may keep somebody waiting who asked for something else."""
 
@@ -33,8 +35,8 @@ def tidy(common_dir: Path, packable: dict[str, int], retention_days: float, *, u
     """Pack what may be packed and prune what is old; whoever calls it holds the archive's lock."""
     _drop_unborn(common_dir)
     for name, size in packable.items():
-        if until is not None and time.monotonic() > until:
-            return
+        if until is not None and (time.monotonic() > until or _may_wait(common_dir, name, size)):
+            continue
         archive.pack(common_dir, name, size)
     if not retention_days:
         return
@@ -45,6 +47,15 @@ def tidy(common_dir: Path, packable: dict[str, int], retention_days: float, *, u
         # Packed after its last event, so that everything in it is older than the file.
         if not packed.pruned and packed.path.stat().st_mtime < oldest:
             archive.prune(common_dir, packed)
+
+
+def _may_wait(common_dir: Path, name: str, size: int) -> bool:
+    """Whether a segment is large and new: whoever has just imported it should not wait until it is packed."""
+    try:
+        written = (journal_dir(common_dir) / f"{name}{SUFFIX}").stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return size > _LARGE_BYTES and time.time() - written < _NEW_S
 
 
 def _drop_unborn(common_dir: Path) -> None:

@@ -7,6 +7,7 @@ hours, 7 and 30 days; ``all`` is everything. Rows have a full order, so that the
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from br3.analytics.statements import statement
+from br3.errors import UsageError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -64,6 +66,8 @@ def plain(value: Any) -> Any:
             return [plain(inner) for inner in value]
         case bytes():
             return value.hex()
+        case float() if not math.isfinite(value):
+            return None  # JSON has no name for it
         case None | bool() | int() | float() | str():
             return value
         case _:
@@ -119,6 +123,8 @@ def costs(db: DuckDBPyConnection, period: Period = "all", by: str = "model") -> 
         table = "metrics_daily" if begin is None else "metrics_hourly"
         text = statement("reports/costs_metrics").format(by=by, column=column, order=order, metrics=table)
     found = _many(db, text, given)
+    if by == "model":
+        found = _by_canonical_name(found)
     at = {name: place for place, name in enumerate(found.columns)}
     known = [row[at["cost_usd"]] for row in found.rows if row[at["cost_usd"]] is not None]
     totals: dict[str, Any] = {
@@ -128,6 +134,24 @@ def costs(db: DuckDBPyConnection, period: Period = "all", by: str = "model") -> 
     for name in _TOKENS:
         totals[name] = sum(row[at[name]] for row in found.rows)
     return Report(found.columns, found.rows, totals)
+
+
+def _by_canonical_name(report: Report) -> Report:
+    """The rows of one model under its several names (prefixes, context sizes, dates) added up."""
+    from br3.models import canonical
+
+    merged: dict[str, list[Any]] = {}
+    for row in report.rows:
+        try:
+            name = canonical(row[0])
+        except UsageError:  # of the user's own price list
+            name = row[0]
+        known = merged.setdefault(name, [name, None, *([0] * (len(row) - 2))])
+        for place, value in enumerate(row[1:], start=1):
+            if value is not None:
+                known[place] = value if known[place] is None else known[place] + value
+    order = sorted(merged.values(), key=lambda row: (row[1] is None, -(row[1] or 0), -row[2], row[0]))
+    return Report(report.columns, [tuple(row) for row in order])
 
 
 @dataclass(frozen=True)
@@ -185,6 +209,12 @@ def alerts(db: DuckDBPyConnection, level: str | None = None) -> Report:
 
 def query(db: DuckDBPyConnection, text: str) -> Report:
     """What a statement of somebody's answers; the connection must be a confined one."""
+    statements = db.extract_statements(text)
+    if not statements:
+        raise UsageError("there is no question in it", hint='br3 sql "SELECT count(*) FROM events"')
+    for statement_before in statements[:-1]:
+        db.execute(statement_before)
+    text = statements[-1].query
     found = db.execute(text)
     described = found.description or []
     zoned = [str(name) for name, kind, *_ in described if "TIME ZONE" in str(kind)]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,10 @@ class Packed:
     def read(self) -> bytes:
         """The segment as it was, but for dropped chatter."""
         with gzip.open(self.path, "rb") as packed:
-            return packed.read()
+            data = packed.read()
+        if not data:
+            raise EOFError("the file is empty")
+        return data
 
 
 def packed_segments(common_dir: Path) -> dict[str, Packed]:
@@ -73,6 +77,9 @@ def pack(common_dir: Path, name: str, size: int) -> bool:
         data = segment.read()
         if len(data) != size:
             return False
+        if not data:  # of a writer that was killed before its first event
+            source.unlink()
+            return True
         _write_packed(place(common_dir, name), data)
         _note(common_dir, name, data)
         source.unlink()
@@ -151,11 +158,10 @@ def entry_line(name: str, data: bytes) -> bytes:
     """The line of the index for a segment's content."""
     builds: set[str] = set()
     kept = []
-    for event in events_in(data, name):
+    # Imported usage is no state of a build, and there is so much of it that it is not even read.
+    told = data if b'"usage.imported"' not in data else _without_imports(data)
+    for event in events_in(told, name):
         if isinstance(event, int) or not (event.kind in KINDS and KINDS[event.kind].state):
-            continue
-        # Imported usage is no state of a build, and there is much of it.
-        if event.kind == "usage.imported":
             continue
         if event.build:
             builds.add(event.build)
@@ -163,6 +169,11 @@ def entry_line(name: str, data: bytes) -> bytes:
             kept.append((event.offset, data[event.offset : data.index(b"\n", event.offset)]))
     facts = {"segment": name, "builds": sorted(builds), "events": [[at, json.loads(line)] for at, line in kept]}
     return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+
+
+def _without_imports(data: bytes) -> bytes:
+    """The same with blanks for events of imports, so that all others stay where they are."""
+    return b"\n".join(b" " * len(line) if b'"usage.imported"' in line else line for line in data.split(b"\n"))
 
 
 def _note(common_dir: Path, name: str, data: bytes) -> None:
@@ -196,7 +207,12 @@ def entries(common_dir: Path) -> dict[str, Entry]:
 
 def write_index(common_dir: Path) -> None:
     """Make the index again from the archive; whoever calls it holds the archive's lock."""
-    lines = [entry_line(packed.name, packed.read()) for packed in packed_segments(common_dir).values()]
+    lines = []
+    for packed in packed_segments(common_dir).values():
+        try:
+            lines.append(entry_line(packed.name, packed.read()))
+        except (OSError, EOFError, zlib.error):
+            continue  # damaged: a fold says so
     path = index_path(common_dir)
     if lines or path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -243,7 +259,10 @@ def _from_archive(
         found += entry.events
         if not entry.builds.isdisjoint(wanted):
             packed = _packed(common_dir, entry.name)
-            events = events_in(packed.read(), entry.name) if packed else ()
+            try:
+                events = events_in(packed.read(), entry.name) if packed else iter(())
+            except (OSError, EOFError, zlib.error):
+                continue
             found += [e for e in events if not isinstance(e, int) and e.build in wanted]
     return found
 

@@ -151,26 +151,42 @@ def parse(line: bytes, segment: str, offset: int) -> Event | None:
     The lines of shell hooks are not numbered; where they begin is their number.
     """
     try:
-        return event_of(json.loads(line), segment, offset)
-    except (ValueError, KeyError, TypeError):
+        return event_of(json.loads(line.decode("utf-8")), segment, offset)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def event_of(raw: Any, segment: str, offset: int) -> Event:
     """The event that a line said as JSON; ValueError, KeyError or TypeError when it is none."""
-    return Event(
+    event = Event(
         ts=raw["ts"],
-        seq=int(raw.get("seq", offset)),
-        gen=int(raw.get("gen") or 0),
+        seq=raw.get("seq", offset),
+        gen=raw.get("gen") or 0,
         kind=raw["kind"],
-        severity=raw.get("severity", "info"),
+        severity=raw.get("severity") or "info",
         run=raw.get("run"),
         build=raw.get("build"),
         task=raw.get("task"),
         attempt=raw.get("attempt"),
-        pid=int(raw.get("pid") or 0),
-        host=raw.get("host", ""),
+        pid=raw.get("pid") or 0,
+        host=raw.get("host") or "",
         data=raw.get("data") or {},
         segment=segment,
         offset=offset,
     )
+    # Whoever reads events relies on their types; a line from elsewhere may hold anything.
+    texts = (event.ts, event.kind, event.severity, event.host)
+    names = (event.run, event.build, event.task)
+    if (
+        not all(type(text) is str for text in texts)
+        or not all(name is None or type(name) is str for name in names)
+        or type(event.data) is not dict
+        or not (_is_int(event.seq, 63) and _is_int(event.gen, 63) and _is_int(event.pid, 31))
+        or not (event.attempt is None or _is_int(event.attempt, 31))
+    ):
+        raise TypeError("a value of another type")
+    return event
+
+
+def _is_int(value: Any, bits: int) -> bool:
+    return type(value) is int and -(1 << bits) <= value < 1 << bits

@@ -27,7 +27,7 @@ ROTATE_BYTES = 1_000_000
 SUFFIX = ".jsonl"
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_encode = json.JSONEncoder(separators=(",", ":"), default=str, allow_nan=False).encode
 _this_second = (0, "")
 
 
@@ -146,7 +146,11 @@ class Journal:
         self._seq += 1
         head = {"ts": now(), "seq": self._seq, "gen": gen, "kind": kind, "severity": severity}
         event = {**head, **where, "pid": self._pid, "host": self._host, "data": data}
-        return (_encode(event) + "\n").encode("ascii")
+        try:
+            text = _encode(event)
+        except ValueError:  # NaN and infinity, which JSON does not have
+            text = _encode(json.loads(json.dumps(event, default=str), parse_constant=str))
+        return (text + "\n").encode("ascii")
 
     def _write(self, line: bytes, *, durable: bool) -> None:
         if self._descriptor is not None and self._size >= ROTATE_BYTES:

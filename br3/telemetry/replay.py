@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from br3.telemetry.events import Event
+from br3.telemetry.events import KINDS, Event
 
 RUN_MOVES: dict[str, tuple[frozenset[str], str]] = {
     "run.created": (frozenset({""}), "created"),
@@ -173,11 +173,14 @@ def _replay_run(run_id: str, events: list[Event]) -> RunView:
     view = RunView(run_id)
     for event in sorted((e for e in events if e.kind in RUN_MOVES), key=lambda e: e.order):
         _apply(view, event, _apply_run)
-    for build_id in view.facts.get("builds") or []:
-        view.builds[build_id] = BuildView(build_id)
+    planned = view.facts.get("builds")
+    for build_id in planned if isinstance(planned, list) else []:
+        if isinstance(build_id, str):
+            view.builds[build_id] = BuildView(build_id)
     per_build: dict[str, list[Event]] = {}
     for event in events:
-        if event.build:
+        # Chatter may name anything; only what changes or proves a state tells of a build.
+        if event.build and event.kind in KINDS and KINDS[event.kind].state:
             per_build.setdefault(event.build, []).append(event)
     for build_id, mine in per_build.items():
         build = view.builds.setdefault(build_id, BuildView(build_id))
@@ -189,7 +192,7 @@ def _replay_run(run_id: str, events: list[Event]) -> RunView:
 def _apply(view: RunView, event: Event, step: Any) -> None:
     try:
         step(view, event)
-    except (IllegalMove, KeyError, TypeError) as problem:
+    except (IllegalMove, KeyError, TypeError, AttributeError) as problem:
         where = "/".join(str(p) for p in (event.build, event.task, event.attempt) if p is not None)
         view.problems.append(f"{event.ts} {where or 'run'}: {problem} ({event.segment}:{event.offset})")
 

@@ -7,9 +7,9 @@ message is kept once within a scan, by the rule by which the fold keeps it once 
 (``cwd``), not to its file; only whole lines are taken, however odd their bytes; what is not new is not opened; costs
 are exact and those of ``models.price``. Nothing is written but the segment and scratch files that are removed again.
 
-Modules: ``transcripts`` finds the files · ``fresh`` finds what is new in them · ``slices`` hands it to DuckDB ·
-``codex`` turns Codex's running totals into messages · ``places`` says whose a line is · ``pricing`` lays out prices
-for a join · ``lines`` is the table of it all · ``scanning`` puts them together.
+Modules: ``transcripts`` finds the files · ``fresh`` finds what is new in them · ``slices`` are what DuckDB reads ·
+``codex`` turns Codex's rollouts into messages · ``reading`` brings it all into the table of ``lines`` · ``places`` says
+whose a line is · ``pricing`` lays out prices for a join · ``scanning`` puts them together.
 """
 
 from br3.analytics.imports.fresh import Offset

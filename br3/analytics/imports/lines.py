@@ -28,7 +28,8 @@ class Lines:
 
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": _MEMORY,
-            "threads": min(os.cpu_count() or 1, _MOST_THREADS),
+            # A slice is read by one, while another thread fills the next one.
+            "threads": 1,
             "temp_directory": str(scratch),
             "preserve_insertion_order": False,
             # A slice's file is filled again and again under one name.
@@ -50,6 +51,7 @@ class Lines:
 
     def keep(self, places: Map, own: Mapping[str, str | None]) -> None:
         """Keep each message once, of those that were written in known places and not in br3's own sessions."""
+        self._db.execute(f"SET threads = {min(os.cpu_count() or 1, _MOST_THREADS)}")
         known = [(cwd, branch, span) for cwd, branch in self._run("origins") for span in places.spans(cwd, branch)]
         self._run(
             "places",

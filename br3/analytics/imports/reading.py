@@ -1,7 +1,8 @@
 """What is new in transcripts, on its way into the table of lines.
 
-One thread copies it into slices while another has DuckDB read the slice before; both let go of the interpreter for
-most of their time. Codex's lines need what stood before them, so that they become messages on the way.
+One thread picks the lines that tell of usage, about half of the bytes, into slices while another has DuckDB read the
+slice before, which it does without the interpreter. Codex's lines need what stood before them, so that they become
+messages on the way.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from br3.analytics.imports.codex import Rollout
-from br3.analytics.imports.fresh import Offset, Pieces
+from br3.analytics.imports.fresh import Offset, WholeLines, usage_lines
 from br3.analytics.imports.lines import Lines
 from br3.analytics.imports.slices import SLICE_BYTES, Slice
 from br3.analytics.imports.transcripts import Agent, Transcript
@@ -56,15 +57,15 @@ class Reading:
             facts = os.fstat(descriptor)
             if facts.st_ino != at.inode or facts.st_size < at.size_read:
                 at = Offset(file.path, 0, 0, facts.st_ino)
-            pieces = Pieces(descriptor, at.size_read, facts.st_size)
-            state = self._take_lines(file.agent, pieces, at.state)
+            fresh = WholeLines(descriptor, at.size_read, facts.st_size)
+            state = self._take_lines(file.agent, fresh, at.state)
         finally:
             os.close(descriptor)
-        self.skipped += pieces.skipped
-        if pieces.end > at.size_read:
+        self.skipped += fresh.skipped
+        if fresh.end > at.size_read:
             self.files += 1
-            self.bytes += pieces.end - at.size_read
-        self.offsets.append(Offset(file.path, pieces.end, facts.st_mtime_ns, facts.st_ino, state))
+            self.bytes += fresh.end - at.size_read
+        self.offsets.append(Offset(file.path, fresh.end, facts.st_mtime_ns, facts.st_ino, state))
 
     def finish(self) -> Lines | None:
         """See the last slice into the table; None when there was nothing new."""
@@ -76,15 +77,16 @@ class Reading:
             self._progress(self._total, self._total)
         return self.lines
 
-    def _take_lines(self, agent: Agent, pieces: Pieces, state: str | None) -> str | None:
+    def _take_lines(self, agent: Agent, fresh: WholeLines, state: str | None) -> str | None:
         rollout = Rollout.load(state) if agent == "codex" else None
-        for offset, length in pieces:
-            into = self._room(agent, length)
+        for buffer, length in fresh:
             if rollout is None:
-                into.take(pieces.descriptor, offset, length)
+                data = b"".join(usage_lines(buffer, length))
             else:
-                data = os.pread(pieces.descriptor, length, offset)
-                into.add("".join([json.dumps(message) + "\n" for message in rollout.read(data)]).encode())
+                messages = rollout.read(bytes(buffer[:length]))
+                data = "".join([json.dumps(message) + "\n" for message in messages]).encode()
+            if data:
+                self._room(agent, len(data)).add(data)
         return rollout.dump() if rollout else None
 
     def _room(self, agent: Agent, length: int) -> Slice:

@@ -8,9 +8,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-SLICE_BYTES = 64 << 20
-_BLOCK = 1 << 18
-_BUFFER = memoryview(bytearray(_BLOCK))
+SLICE_BYTES = 32 << 20
+"""As much as DuckDB reads at once."""
 
 
 class Slice:
@@ -26,19 +25,8 @@ class Slice:
             self.path = self._on_disk
         self.size = 0
 
-    def take(self, descriptor: int, offset: int, length: int) -> None:
-        """Add bytes of a file. What it has lost meanwhile is missing."""
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        while length > 0:
-            count = os.readv(descriptor, [_BUFFER[: min(_BLOCK, length)]])
-            if not count:
-                self.add(b"\n")  # so that what comes next begins a line
-                return
-            self.add(_BUFFER[:count])
-            length -= count
-
-    def add(self, data: bytes | memoryview) -> None:
-        """Add bytes."""
+    def add(self, data: bytes) -> None:
+        """Add whole lines."""
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]

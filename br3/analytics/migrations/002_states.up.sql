@@ -11,7 +11,7 @@ CREATE TABLE builds (
 CREATE TABLE tasks (
     run VARCHAR NOT NULL, build VARCHAR NOT NULL, task VARCHAR NOT NULL, title VARCHAR, state VARCHAR NOT NULL,
     reason VARCHAR, "commit" VARCHAR, carried BOOLEAN NOT NULL, attempts INTEGER NOT NULL, agent VARCHAR, model VARCHAR,
-    started TIMESTAMP, ended TIMESTAMP, duration_s DOUBLE, cost_usd DECIMAL(18, 10), output_tokens BIGINT
+    started TIMESTAMP, ended TIMESTAMP, duration_s DOUBLE, cost_usd DECIMAL(28, 10), output_tokens BIGINT
 );
 CREATE TABLE attempts (
     run VARCHAR NOT NULL, build VARCHAR NOT NULL, task VARCHAR NOT NULL, attempt INTEGER NOT NULL, agent VARCHAR,
@@ -21,7 +21,7 @@ CREATE TABLE attempts (
 CREATE TABLE usage (
     source VARCHAR NOT NULL, run VARCHAR, build VARCHAR, task VARCHAR, attempt INTEGER, session VARCHAR,
     agent VARCHAR, model VARCHAR, ts TIMESTAMP NOT NULL, input_tokens BIGINT, output_tokens BIGINT,
-    cache_write_tokens BIGINT, cache_read_tokens BIGINT, cost_usd DECIMAL(18, 10), unpriced_tokens BIGINT NOT NULL,
+    cache_write_tokens BIGINT, cache_read_tokens BIGINT, cost_usd DECIMAL(28, 10), unpriced_tokens BIGINT NOT NULL,
     price_source VARCHAR, price VARCHAR, duration_s DOUBLE
 );
 COMMENT ON TABLE runs IS 'One execution of a plan each, as its events tell it';

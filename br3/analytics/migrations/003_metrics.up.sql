@@ -6,7 +6,7 @@ CREATE TABLE metrics_hourly (
     errors BIGINT NOT NULL, rate_limits BIGINT NOT NULL, timeouts BIGINT NOT NULL, fallbacks BIGINT NOT NULL,
     input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL,
     cache_write_tokens BIGINT NOT NULL, cache_read_tokens BIGINT NOT NULL,
-    cost_usd DECIMAL(28, 10), unpriced_tokens BIGINT NOT NULL,
+    cost_usd DECIMAL(38, 10), unpriced_tokens BIGINT NOT NULL,
     duration_avg_s DOUBLE, duration_p50_s DOUBLE, duration_p95_s DOUBLE, duration_p99_s DOUBLE
 );
 CREATE TABLE metrics_daily (
@@ -16,7 +16,7 @@ CREATE TABLE metrics_daily (
     errors BIGINT NOT NULL, rate_limits BIGINT NOT NULL, timeouts BIGINT NOT NULL, fallbacks BIGINT NOT NULL,
     input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL,
     cache_write_tokens BIGINT NOT NULL, cache_read_tokens BIGINT NOT NULL,
-    cost_usd DECIMAL(28, 10), unpriced_tokens BIGINT NOT NULL,
+    cost_usd DECIMAL(38, 10), unpriced_tokens BIGINT NOT NULL,
     duration_avg_s DOUBLE, duration_p50_s DOUBLE, duration_p95_s DOUBLE, duration_p99_s DOUBLE
 );
 CREATE TABLE metrics_weekly (
@@ -26,7 +26,7 @@ CREATE TABLE metrics_weekly (
     errors BIGINT NOT NULL, rate_limits BIGINT NOT NULL, timeouts BIGINT NOT NULL, fallbacks BIGINT NOT NULL,
     input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL,
     cache_write_tokens BIGINT NOT NULL, cache_read_tokens BIGINT NOT NULL,
-    cost_usd DECIMAL(28, 10), unpriced_tokens BIGINT NOT NULL,
+    cost_usd DECIMAL(38, 10), unpriced_tokens BIGINT NOT NULL,
     duration_avg_s DOUBLE, duration_p50_s DOUBLE, duration_p95_s DOUBLE, duration_p99_s DOUBLE
 );
 COMMENT ON TABLE metrics_hourly IS 'What happened in each hour, by build, agent and model';

@@ -6,7 +6,7 @@ CREATE TABLE alerts (
 CREATE TABLE estimates (
     ts TIMESTAMP NOT NULL, run VARCHAR, build VARCHAR, task VARCHAR, model VARCHAR, score DOUBLE, level VARCHAR,
     critical BOOLEAN, minutes_p50 DOUBLE, minutes_p90 DOUBLE,
-    cost_p50_usd DECIMAL(18, 10), cost_p90_usd DECIMAL(18, 10), data JSON
+    cost_p50_usd DECIMAL(28, 10), cost_p90_usd DECIMAL(28, 10), data JSON
 );
 COMMENT ON TABLE alerts IS 'Thresholds that were crossed';
 COMMENT ON COLUMN alerts.rule IS 'success_rate, error_rate, duration_avg, duration_p95, hourly_cost, daily_cost, or violation and its event';

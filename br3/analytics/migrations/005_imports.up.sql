@@ -2,7 +2,7 @@
 CREATE TABLE imports (
     agent VARCHAR NOT NULL, session VARCHAR, message VARCHAR, request VARCHAR, sent TIMESTAMP, model VARCHAR,
     build VARCHAR, branch VARCHAR, sidechain BOOLEAN, input_tokens BIGINT, output_tokens BIGINT,
-    cache_write_tokens BIGINT, cache_read_tokens BIGINT, cost_usd DECIMAL(18, 10), price VARCHAR
+    cache_write_tokens BIGINT, cache_read_tokens BIGINT, cost_usd DECIMAL(28, 10), price VARCHAR
 );
 CREATE TABLE import_offsets (path VARCHAR NOT NULL, facts JSON NOT NULL);
 COMMENT ON TABLE imports IS 'Messages of sessions that br3 did not run, each once';

@@ -16,8 +16,8 @@ SELECT
         WHEN speed = 'fast' THEN 'fast'
         ELSE 'standard'
     END,
-    -- A cast to TIMESTAMP would ignore the zone.
-    make_timestamp(epoch_us(try_cast(coalesce(data.message.timestamp, "timestamp") AS TIMESTAMPTZ))),
+    -- A cast to TIMESTAMP would ignore the zone. Messages from no time that can be are none.
+    CASE WHEN zoned BETWEEN '2000-01-01T00:00:00Z' AND '2200-01-01T00:00:00Z' THEN make_timestamp(epoch_us(zoned)) END,
     coalesce(isSidechain, data.message.isSidechain, false),
     input_tokens,
     output_tokens,
@@ -27,6 +27,7 @@ SELECT
 FROM (
     SELECT
         * EXCLUDE (type),
+        try_cast(coalesce(data.message.timestamp, "timestamp") AS TIMESTAMPTZ) AS zoned,
         coalesce(message.usage.input_tokens, data.message.message.usage.input_tokens) AS input_tokens,
         coalesce(message.usage.output_tokens, data.message.message.usage.output_tokens) AS output_tokens,
         coalesce(message.usage.cache_creation_input_tokens,

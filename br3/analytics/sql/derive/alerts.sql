@@ -10,5 +10,5 @@ next AS (
     SELECT *, lead(kind) OVER in_turn AS then_kind, lead(ts) OVER in_turn AS then_ts
     FROM told WINDOW in_turn AS (PARTITION BY d.rule ORDER BY ts, segment, seq)
 )
-SELECT d.rule, d.level, d.message, d.value, d.threshold, ts, CASE WHEN then_kind = 'alert.cleared' THEN then_ts END
+SELECT d.rule, coalesce(d.level, 'warning'), d.message, d.value, d.threshold, ts, CASE WHEN then_kind = 'alert.cleared' THEN then_ts END
 FROM next WHERE kind = 'alert.raised' AND d.rule IS NOT NULL;

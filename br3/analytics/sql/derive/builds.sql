@@ -60,7 +60,8 @@ moved AS (
     SELECT run, build, b.state, b.cause, b.reason, b.branch, b.worktree, b."commit", b.began, b.ts FROM replayed
 ),
 planned AS (
-    SELECT DISTINCT run, unnest(from_json(data -> 'builds', '["VARCHAR"]')) AS build FROM mine WHERE kind = 'run.created'
+    SELECT run, unnest(from_json(arg_min(data, turn) -> 'builds', '["VARCHAR"]')) AS build
+    FROM mine WHERE kind = 'run.created' GROUP BY run
 ),
 quality AS (
     SELECT run, build, arg_max(from_json(data, '{"tests": {"passed": "INTEGER", "failed": "INTEGER",
@@ -71,6 +72,6 @@ SELECT
     run, build, coalesce(state, 'pending'), cause, reason, branch, worktree, "commit", began,
     CASE WHEN state IN ('verified', 'failed', 'skipped', 'cancelled') THEN ts END,
     q.tests.passed, q.tests.failed, q.tests.skipped, q.coverage
-FROM (SELECT * FROM planned UNION SELECT DISTINCT run, build FROM mine WHERE build IS NOT NULL AND kind IN (:telling))
+FROM (SELECT * FROM planned WHERE build IS NOT NULL UNION SELECT DISTINCT run, build FROM mine WHERE build IS NOT NULL AND kind IN (:telling))
 LEFT JOIN moved USING (run, build)
 LEFT JOIN quality USING (run, build);

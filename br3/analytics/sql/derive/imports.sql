@@ -10,8 +10,14 @@ largest AS (
     QUALIFY row_number() OVER (
         PARTITION BY agent, message, request
         ORDER BY sidechain, output_tokens DESC, input_tokens + cache_write_tokens + cache_read_tokens DESC,
-            sent, session, build NULLS LAST, model, branch, cost_usd, price
+            input_tokens, cache_write_tokens, sent, session, build NULLS LAST, model, branch, cost_usd, price
     ) = 1
 )
 SELECT * FROM largest
-QUALIFY NOT sidechain OR NOT bool_or(NOT sidechain) OVER (PARTITION BY agent, message);
+QUALIFY NOT sidechain OR (
+    NOT bool_or(NOT sidechain) OVER (PARTITION BY agent, message)
+    AND row_number() OVER (
+        PARTITION BY agent, message
+        ORDER BY output_tokens DESC, input_tokens + cache_write_tokens + cache_read_tokens DESC, request, sent, session
+    ) = 1
+);

@@ -5,7 +5,7 @@ WITH buckets AS (SELECT DISTINCT date_trunc('{unit}', hour) AS bucket FROM touch
 facts AS (
     SELECT date_trunc('{unit}', ended) AS bucket, build, agent, model, 'task' AS what, state, duration_s,
         NULL::BIGINT AS i, NULL::BIGINT AS o, NULL::BIGINT AS w, NULL::BIGINT AS r,
-        NULL::DECIMAL(18, 10) AS cost, NULL::BIGINT AS unpriced
+        NULL::DECIMAL(28, 10) AS cost, NULL::BIGINT AS unpriced
     FROM tasks WHERE state IN ('completed', 'failed') AND NOT carried AND ended >= date_trunc('{unit}', $since)
         AND ended < date_trunc('{unit}', $until) + INTERVAL 1 {unit}
     UNION ALL
@@ -38,7 +38,7 @@ FROM (
         count(*) FILTER (what = 'incident' AND state = 'timeout.occurred'),
         count(*) FILTER (what = 'incident' AND state = 'model.fallback'),
         coalesce(sum(i), 0)::BIGINT, coalesce(sum(o), 0)::BIGINT, coalesce(sum(w), 0)::BIGINT, coalesce(sum(r), 0)::BIGINT,
-        sum(cost)::DECIMAL(28, 10), coalesce(sum(unpriced), 0)::BIGINT,
+        sum(cost)::DECIMAL(38, 10), coalesce(sum(unpriced), 0)::BIGINT,
         sum((duration_s * 1e6)::BIGINT) / count(duration_s) / 1e6,
         quantile_cont(duration_s, [0.5, 0.95, 0.99]) AS quantiles
     FROM facts SEMI JOIN buckets USING (bucket)

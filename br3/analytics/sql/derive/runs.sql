@@ -26,7 +26,7 @@ replayed AS (
                 'kind': e.kind, 'ts': e.ts, 'state': legal[a.state || '>' || e.kind],
                 'started': coalesce(a.started, CASE WHEN e.kind = 'run.started' THEN e.ts END),
                 'created': coalesce(a.created, CASE WHEN e.kind = 'run.created' THEN e.ts END),
-                'reason': e.reason, 'plan': coalesce(a.plan, e.plan), 'base': coalesce(a.base, e.base),
+                'reason': CASE WHEN e.kind IN ('run.completed', 'run.failed', 'run.cancelled') THEN e.reason ELSE a.reason END, 'plan': coalesce(a.plan, e.plan), 'base': coalesce(a.base, e.base),
                 'continues': coalesce(a.continues, nullif(e.continues, ''))
             } END
         ) AS r

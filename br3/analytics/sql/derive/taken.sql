@@ -7,17 +7,29 @@ WITH told AS (
             "price": "VARCHAR"}'))
     FROM mine WHERE kind = 'usage.recorded'
 ),
+sane AS (
+    SELECT * REPLACE (
+        CASE WHEN input_tokens BETWEEN 0 AND 1e12 THEN input_tokens END AS input_tokens,
+        CASE WHEN output_tokens BETWEEN 0 AND 1e12 THEN output_tokens END AS output_tokens,
+        CASE WHEN cache_write_tokens BETWEEN 0 AND 1e12 THEN cache_write_tokens END AS cache_write_tokens,
+        CASE WHEN cache_read_tokens BETWEEN 0 AND 1e12 THEN cache_read_tokens END AS cache_read_tokens
+    )
+    FROM told
+),
 reported AS (
-    SELECT * REPLACE (try_cast(cost_usd AS DECIMAL(18, 10)) AS cost_usd),
+    -- Agents report what they like: what cannot be true is not known.
+    SELECT * REPLACE (
+            CASE WHEN abs(try_cast(cost_usd AS DECIMAL(38, 10))) <= 1e6 THEN cost_usd::DECIMAL(28, 10) END AS cost_usd
+        ),
         coalesce(input_tokens, 0) + coalesce(output_tokens, 0) + coalesce(cache_write_tokens, 0)
             + coalesce(cache_read_tokens, 0) AS tokens
-    FROM told
+    FROM sane
 )
 SELECT
     run, build, task, attempt, model, max(ts) AS ts,
     sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
     sum(cache_write_tokens)::BIGINT AS cache_write_tokens, sum(cache_read_tokens)::BIGINT AS cache_read_tokens,
-    sum(cost_usd)::DECIMAL(18, 10) AS cost_usd,
+    sum(cost_usd)::DECIMAL(28, 10) AS cost_usd,
     coalesce(sum(tokens) FILTER (cost_usd IS NULL), 0)::BIGINT AS unpriced_tokens,
     max("source") FILTER (cost_usd IS NOT NULL) AS price_source, max(price) AS price
 FROM reported

@@ -45,7 +45,7 @@ tried AS (
     FROM attempts SEMI JOIN touched_runs USING (run) GROUP BY run, build, task
 ),
 took AS (
-    SELECT run, build, task, sum(cost_usd)::DECIMAL(18, 10) AS cost_usd, sum(output_tokens)::BIGINT AS output_tokens
+    SELECT run, build, task, sum(cost_usd)::DECIMAL(28, 10) AS cost_usd, sum(output_tokens)::BIGINT AS output_tokens
     FROM taken GROUP BY run, build, task
 )
 SELECT

@@ -3,7 +3,7 @@ INSERT INTO usage
 SELECT
     'import', NULL, build, NULL, NULL, session, agent, model, max(sent),
     sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT, sum(cache_write_tokens)::BIGINT,
-    sum(cache_read_tokens)::BIGINT, sum(cost_usd)::DECIMAL(18, 10),
+    sum(cache_read_tokens)::BIGINT, sum(cost_usd)::DECIMAL(28, 10),
     coalesce(sum(input_tokens + output_tokens + cache_write_tokens + cache_read_tokens) FILTER (cost_usd IS NULL), 0)
         ::BIGINT,
     CASE WHEN count(cost_usd) > 0 THEN 'table' END, max(price), NULL
