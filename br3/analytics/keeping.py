@@ -69,10 +69,7 @@ def _drop_unborn(common_dir: Path) -> None:
 
 
 def rebuild(common_dir: Path, rules: Rules | None = None, report: Callable[[str], None] = lambda _: None) -> Folded:
-    """Make the file again from archive and journal; the old one serves until the new one is complete.
-
-    How far transcripts were read is carried over when the old file can be read: it only saves reading them again.
-    """
+    """Make the file again from archive and journal; the old one serves until the new one is complete."""
     path = analytics_path(common_dir)
     fresh = path.with_name("analytics.rebuilt.duckdb")
     with Lock(common_dir, "analytics", "rebuild").acquire():
@@ -84,7 +81,6 @@ def rebuild(common_dir: Path, rules: Rules | None = None, report: Callable[[str]
         report("taking its place")
         with turn(common_dir, exclusive=True):
             last = fold_into(common_dir, fresh, None, settle=True)
-            _carry_offsets(path, fresh)
             _replace(fresh, path)
     folded.events += last.events
     folded.rejected += last.rejected
@@ -110,22 +106,6 @@ def compact(common_dir: Path) -> tuple[int, int]:
         db.close()
         _replace(fresh, path)
     return before, path.stat().st_size
-
-
-def _carry_offsets(old: Path, fresh: Path) -> None:
-    import duckdb
-
-    if not old.exists():
-        return
-    try:
-        with duckdb.connect(str(old), read_only=True) as db:
-            rows = db.execute("SELECT path, facts FROM import_offsets").fetchall()
-    except duckdb.Error:
-        return  # unreadable, or of another shape: transcripts are read again
-    if rows:
-        facts = {"paths": [r[0] for r in rows], "facts": [r[1] for r in rows]}
-        with duckdb.connect(str(fresh)) as db:
-            db.execute("INSERT INTO import_offsets SELECT unnest($paths), unnest($facts)", facts)
 
 
 def _replace(fresh: Path, path: Path) -> None:

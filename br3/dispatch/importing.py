@@ -1,7 +1,8 @@
 """Usage of sessions that br3 did not run: transcripts read, what is new journaled, then taken up.
 
-The segment gets its name in the journal only when it is complete; how far each transcript was read is noted after it
-was taken up. Whoever is killed in between reads the same again, and each message still counts once.
+The segment gets its name in the journal only when it is complete; how far each transcript was read is noted, in
+``<common dir>/br3/imports.json``, after that. Whoever is killed in between, or has lost the file, reads the same again,
+and each message still counts once. When nothing is new, DuckDB is not even loaded.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from br3.analytics.imports import Offset, Place, Scanned, scan, sources
-from br3.analytics.store import reading, writing
+from br3.analytics.imports.fresh import begin
+from br3.analytics.store import reading
 from br3.dispatch.observing import TakenUp, take_up
 from br3.repo import worktrees
 from br3.repo.worktrees import Repository
 from br3.telemetry import Lock
 from br3.telemetry.journal import SUFFIX, journal_dir, new_name, now, sync_directory
 
+_NOTES = "imports.json"
 _OWN = "SELECT session, max(ended), bool_or(ended IS NULL) FROM attempts WHERE session IS NOT NULL GROUP BY session"
 _PLACES = """
     SELECT data ->> 'path', build, data ->> 'branch', ts FROM events
@@ -34,15 +37,18 @@ def import_costs(repository: Repository, progress: Callable[[int, int], None]) -
     """
     common_dir = repository.common_dir
     with Lock(common_dir, "imports", "all").acquire():
+        found, known = sources(os.environ), _offsets(common_dir)
+        if all(begin(file, known.get(file.path)) is None for file in found.files):
+            return Scanned(), TakenUp(None)
         taken = take_up(common_dir, repository.home)
-        known, places, branches, own = _known(repository)
+        places, branches, own = _known(repository)
         hidden = journal_dir(common_dir) / f".import-{os.getpid()}.new"
         hidden.parent.mkdir(parents=True, exist_ok=True)
         for left in hidden.parent.glob(".import-*.new"):  # of an import that was killed
             left.unlink()
         try:
             scanned = scan(
-                sources=sources(os.environ),
+                sources=found,
                 known=known,
                 places=places,
                 branches=branches,
@@ -61,36 +67,36 @@ def import_costs(repository: Repository, progress: Callable[[int, int], None]) -
         finally:
             hidden.unlink(missing_ok=True)
         if scanned.offsets:
-            _note(common_dir, scanned.offsets)
+            _note(common_dir, {**known, **{offset.path: offset for offset in scanned.offsets}})
         return scanned, taken
 
 
-def _known(
-    repository: Repository,
-) -> tuple[dict[str, Offset], list[Place], dict[str, str], dict[str, str | None]]:
-    """What the analytics know: offsets by path, places, builds by branch, and br3's own sessions with their ends."""
+def _known(repository: Repository) -> tuple[list[Place], dict[str, str], dict[str, str | None]]:
+    """What the analytics know: places, builds by branch, and br3's own sessions with their ends."""
     with reading(repository.common_dir) as db:
-        rows = db.execute("SELECT path, facts FROM import_offsets").fetchall()
         made = db.execute(_PLACES).fetchall()
         sessions = db.execute(_OWN).fetchall()
-    known = {str(path): Offset(**json.loads(facts)) for path, facts in rows}
     places = [Place(Path(path), build, f"{ts.isoformat()}Z") for path, build, _, ts in made if path]
     branches = {str(branch): str(build) for _, build, branch, _ in made if branch}
     of_builds = {place.path for place in places}
     registered = [tree.path for tree in worktrees.list_worktrees(repository.git)]
     places += [Place(path, None) for path in (*registered, repository.home) if path not in of_builds]
     own = {str(s): None if running else f"{ended.isoformat()}Z" for s, ended, running in sessions}
-    return known, places, branches, own
+    return places, branches, own
 
 
-def _note(common_dir: Path, offsets: list[Offset]) -> None:
-    given = {
-        "paths": [offset.path for offset in offsets],
-        "facts": [json.dumps(dataclasses.asdict(offset)) for offset in offsets],
-    }
-    with writing(common_dir) as opened:
-        db = opened.connection
-        db.execute("BEGIN")
-        db.execute("DELETE FROM import_offsets WHERE path IN (SELECT unnest($paths))", {"paths": given["paths"]})
-        db.execute("INSERT INTO import_offsets SELECT unnest($paths), unnest($facts)", given)
-        db.execute("COMMIT")
+def _offsets(common_dir: Path) -> dict[str, Offset]:
+    """How far each transcript was read; nothing where that is not known."""
+    try:
+        data = json.loads((common_dir / "br3" / _NOTES).read_text(encoding="utf-8"))
+        return {path: Offset(path, *facts) for path, facts in data["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _note(common_dir: Path, offsets: Mapping[str, Offset]) -> None:
+    files = {path: dataclasses.astuple(offset)[1:] for path, offset in offsets.items()}
+    path = common_dir / "br3" / _NOTES
+    beside = path.with_suffix(".new")
+    beside.write_text(json.dumps({"files": files}), encoding="utf-8", errors="surrogateescape")
+    beside.rename(path)

@@ -1,2 +1,1 @@
-DROP TABLE IF EXISTS import_offsets;
 DROP TABLE IF EXISTS imports;
