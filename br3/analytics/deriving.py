@@ -110,6 +110,10 @@ def _take_imports(db: DuckDBPyConnection, source: str) -> None:
         "SELECT DISTINCT session FROM imports SEMI JOIN fresh_imports USING (agent, message)"
     )
     _touch_hours(db)
+    row = db.execute(statement("derive/imports_repeated")).fetchone()
+    if row is not None and not row[0]:
+        db.execute("INSERT INTO imports SELECT * FROM fresh_imports")
+        return
     db.execute("CREATE OR REPLACE TEMP TABLE kept_imports AS SELECT * FROM imports LIMIT 0")
     db.execute(statement("derive/imports"))
     db.execute("DELETE FROM imports WHERE (agent, message) IN (SELECT agent, message FROM kept_imports)")

@@ -82,7 +82,8 @@ def test_a_session_in_a_build_s_worktree_is_that_build_s(repo: Scratch, transcri
     inside = repo.worktree("a") / "deep"
     text = transcript.read_text().replace(json.dumps(str(repo.path)), json.dumps(str(inside)))
     repo.br3("costs", "import")  # in the main worktree, before there was a build
-    transcript.write_text(text.replace("2026-11-22T09", "2090-11-22T09").replace("msg_", "msg_later_"))
+    later = transcript.with_name("later.jsonl")
+    later.write_text(text.replace("2026-11-22T09", "2090-11-22T09").replace("msg_", "msg_later_"))
     repo.br3("costs", "import")
     rows = repo.br3("costs", "--by", "build", "--json").json["rows"]
     assert {row["key"] for row in rows} == {"a", "(no build)"}
