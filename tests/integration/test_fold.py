@@ -673,7 +673,6 @@ keeping.rebuild(Path(sys.argv[1]))
     ("room", "name", "when"),
     [
         ("folding", "_set_offsets", "after"),
-        ("keeping", "_carry_offsets", "before"),
         ("keeping", "_replace", "before"),
         ("keeping", "_replace", "after"),
     ],
