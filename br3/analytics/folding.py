@@ -117,8 +117,12 @@ def _fold(db: DuckDBPyConnection, common_dir: Path, rules: Rules | None, *, sett
 
 
 def _fold_new(db: DuckDBPyConnection, common_dir: Path, folded: Folded) -> None:
-    known = {str(name): (int(at), bool(pruned)) for name, at, pruned in db.execute("FROM segments").fetchall()}
-    sources, pruned = _sources(common_dir, known)
+    known = {str(name): (int(at), pruned) for name, at, pruned in db.execute("FROM segments").fetchall()}
+    sources, pruned, settled = _sources(common_dir, known)
+    if settled:
+        with _transaction(db):
+            query = "UPDATE segments SET pruned = false WHERE segment IN (SELECT unnest($names))"
+            db.execute(query, {"names": settled})
     _drop_chatter(db, pruned)
     size = sum(source.size - source.offset for source in sources)
     if size > _ONE_TRANSACTION:
@@ -141,13 +145,15 @@ def _fold_new(db: DuckDBPyConnection, common_dir: Path, folded: Folded) -> None:
             _mark(db, "derive", None)
 
 
-def _sources(common_dir: Path, known: dict[str, tuple[int, bool]]) -> tuple[list[_Source], list[str]]:
-    """What is new, and the segments of which chatter has been dropped since."""
-    found, pruned = [], []
+def _sources(common_dir: Path, known: dict[str, tuple[int, bool | None]]) -> tuple[list[_Source], list[str], list[str]]:
+    """What is new, the segments of which chatter has been dropped since, and those now seen whole in the archive."""
+    found: list[_Source] = []
+    pruned: list[str] = []
+    settled: list[str] = []
     # The journal first: what moves to the archive meanwhile was folded before, or is found there.
     live = segments(common_dir)
     for name, entry in live.items():
-        at, _ = known.get(name, (0, False))
+        at, _ = known.get(name, (0, None))
         try:
             size = entry.stat().st_size
             if size > at:
@@ -159,11 +165,18 @@ def _sources(common_dir: Path, known: dict[str, tuple[int, bool]]) -> tuple[list
         except FileNotFoundError:
             continue
     for name, packed in packed_segments(common_dir).items():
-        if name not in known and name not in live:
-            found.append(_Source(name, packed.path, 0, _unpacked_size(packed.path), True, packed))
-        elif packed.pruned and name in known and not known[name][1]:
+        at, seen = known.get(name, (0, None))
+        if name in live or seen == packed.pruned:
+            continue
+        # Its file says how long it is; that is asked once.
+        size = _unpacked_size(packed.path) if seen is None else at
+        if size > at or name not in known:
+            found.append(_Source(name, packed.path, at, size, True, packed))
+        elif packed.pruned:
             pruned.append(name)
-    return found, pruned
+        else:
+            settled.append(name)
+    return found, pruned, settled
 
 
 def _unpacked_size(path: Path) -> int:
@@ -222,7 +235,7 @@ def _take_whole(db: DuckDBPyConnection, sources: list[_Source], folded: Folded) 
         folded.events -= int(gone[0]) if gone else 0
     good = [s for s in sources if s.name not in bad]
     folded.segments += len(good)
-    _set_offsets(db, {s.name: (s.size, s.packed is not None and s.packed.pruned) for s in good})
+    _set_offsets(db, {s.name: (s.size, s.packed.pruned if s.packed is not None else None) for s in good})
     return [s for s in sources if s.name in bad]
 
 
@@ -242,12 +255,12 @@ class _Line:
 
 def _lines(
     db: DuckDBPyConnection, sources: list[_Source], folded: Folded
-) -> tuple[list[_Line], dict[str, tuple[int, bool]]]:
+) -> tuple[list[_Line], dict[str, tuple[int, bool | None]]]:
     """The events of ``sources``, and where the next fold begins."""
     lines: list[_Line] = []
-    offsets: dict[str, tuple[int, bool]] = {}
+    offsets: dict[str, tuple[int, bool | None]] = {}
     for source in sources:
-        pruned = source.packed is not None and source.packed.pruned
+        pruned = source.packed.pruned if source.packed is not None else None
         try:
             data = source.read()
         except FileNotFoundError:
@@ -318,7 +331,7 @@ def _reject(db: DuckDBPyConnection, folded: Folded, segment: str, offset: int, r
     db.execute("INSERT INTO rejected VALUES (?, ?, ?, ?)", [segment, offset, reason, shown])
 
 
-def _set_offsets(db: DuckDBPyConnection, offsets: dict[str, tuple[int, bool]]) -> None:
+def _set_offsets(db: DuckDBPyConnection, offsets: dict[str, tuple[int, bool | None]]) -> None:
     if not offsets:
         return
     names = list(offsets)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from br3.analytics import migrations
-from br3.analytics.store import WAIT_S, analytics_path, connect, turn, writing
+from br3.analytics.store import WAIT_S, analytics_path, connect, in_our_words, turn, writing
 from br3.errors import Br3Error, UsageError
 from br3.telemetry import read_events
 from br3.telemetry.archive import packed_segments
@@ -60,19 +60,18 @@ def inspect(common_dir: Path, *, wait_s: float = WAIT_S) -> State:
     events = rejected = 0
     folded: dict[str, int] = {}
     if path.exists():
-        with turn(common_dir, exclusive=False, wait_s=wait_s):
+        with turn(common_dir, exclusive=False, wait_s=wait_s), in_our_words(path):
             db = connect(path, read_only=True, deadline=time.monotonic() + wait_s)
             try:
                 version = migrations.version(db)
                 if version:
                     events, rejected = (_count(db, table) for table in ("events", "rejected"))
-                    folded = {
-                        str(n): int(at) for n, at in db.execute("SELECT segment, folded FROM segments").fetchall()
-                    }
+                    rows = db.execute("SELECT segment, folded FROM segments").fetchall()
+                    folded = {str(name): int(at) for name, at in rows}
             finally:
                 db.close()
     live = segments(common_dir)
-    behind = sum(max(0, entry.stat().st_size - folded.get(name, 0)) for name, entry in live.items())
+    behind = sum(max(0, _size(entry) - folded.get(name, 0)) for name, entry in live.items())
     return State(
         path=str(path),
         version=version,
@@ -86,11 +85,19 @@ def inspect(common_dir: Path, *, wait_s: float = WAIT_S) -> State:
     )
 
 
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return 0  # in the archive by now, and taken up before
+
+
 def migrate(common_dir: Path) -> tuple[int, int]:
     """Bring the file to the newest shape, destructive migrations included; returns the shapes before and after."""
     path = analytics_path(common_dir)
+    there = path.exists()
     with writing(common_dir, migrate=False) as opened:
-        before = migrations.version(opened.connection)
+        before = migrations.version(opened.connection) if there else 0
         opened.connection = migrations.bring_up(opened.connection, path, destructive=True)
         return before, migrations.version(opened.connection)
 
@@ -169,16 +176,17 @@ def _file(common_dir: Path) -> list[Finding]:
 
 
 def _rejected(common_dir: Path, number: int) -> Finding:
-    with turn(common_dir, exclusive=False):
+    with turn(common_dir, exclusive=False), in_our_words(analytics_path(common_dir)):
         db = connect(analytics_path(common_dir), read_only=True, deadline=time.monotonic() + 5)
         try:
             rows = db.execute(
                 'SELECT segment, "offset", reason FROM rejected ORDER BY segment, "offset" LIMIT 3'
             ).fetchall()
+            odd = int((db.execute("SELECT count(*) FROM rejected WHERE reason <> 'torn'").fetchone() or (0,))[0])
         finally:
             db.close()
     shown = "; ".join(f"{segment} at byte {offset}: {reason}" for segment, offset, reason in rows)
-    torn = all(reason == "torn" for _, _, reason in rows) and number <= len(rows)
+    torn = odd == 0
     said = f"{number} lines are no events ({shown})"
     # A process that was killed while it wrote leaves half a line; nobody can do anything about that.
     return Finding("rejected", torn, said, None if torn else 'br3 sql "FROM rejected"')

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from br3.analytics.alerts import Rules
 from br3.analytics.folding import Folded, fold, fold_into
-from br3.analytics.store import STORAGE, WAIT_S, analytics_path, turn, writing
+from br3.analytics.store import STORAGE, WAIT_S, analytics_path, room_of, turn, writing
 from br3.telemetry import Lock, LockHeld, archive
 from br3.telemetry.journal import SUFFIX, journal_dir
 
@@ -28,6 +28,8 @@ def freshen(common_dir: Path, rules: Rules | None, retention_days: float, *, wai
             tidy(common_dir, folded.packable, retention_days, until=time.monotonic() + _TIDY_S)
     except LockHeld:
         pass  # somebody is at it
+    except OSError:
+        pass  # no room, or no right: everything stays where it is, and is looked at the next time
     return folded
 
 
@@ -44,6 +46,8 @@ def tidy(common_dir: Path, packable: dict[str, int], retention_days: float, *, u
     for packed in archive.packed_segments(common_dir).values():
         if until is not None and time.monotonic() > until:
             return
+        if packed.pruned:  # whoever was killed while pruning has left the whole one beside it
+            archive.place(common_dir, packed.name).unlink(missing_ok=True)
         # Packed after its last event, so that everything in it is older than the file.
         if not packed.pruned and packed.path.stat().st_mtime < oldest:
             archive.prune(common_dir, packed)
@@ -117,4 +121,4 @@ def _replace(fresh: Path, path: Path) -> None:
 def _remove(path: Path) -> None:
     for leftover in (path, Path(f"{path}.wal")):
         leftover.unlink(missing_ok=True)
-    shutil.rmtree(path.with_name("analytics.tmp"), ignore_errors=True)
+    shutil.rmtree(room_of(path), ignore_errors=True)

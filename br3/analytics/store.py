@@ -46,6 +46,21 @@ def analytics_path(common_dir: Path) -> Path:
     return common_dir / "br3" / "analytics.duckdb"
 
 
+def room_of(path: Path) -> Path:
+    """Where what does not fit into memory goes while a file is written; each file has its own."""
+    return path.with_suffix(".tmp")
+
+
+def _make(path: Path) -> None:
+    """An empty file, complete before it has its name: DuckDB writes a new one in steps."""
+    fresh = path.with_name("analytics.made.duckdb")
+    for left in (fresh, Path(f"{fresh}.wal"), Path(f"{path}.wal")):
+        left.unlink(missing_ok=True)
+    with private(fresh) as db:
+        db.execute("CHECKPOINT")
+    fresh.rename(path)
+
+
 @contextmanager
 def turn(common_dir: Path, *, exclusive: bool, wait_s: float = WAIT_S) -> Iterator[float]:
     """Hold the right to open the file; yields the seconds waited. Busy after ``wait_s``."""
@@ -67,7 +82,7 @@ def _to_write(held: ExitStack, locks: Path, rw: int, deadline: float) -> None:
     courtesy = min(deadline, time.monotonic() + _COURTESY_S) if time.time() - _noted(rw)[1] < _COURTESY_S else 0
     while time.monotonic() < courtesy and not _try(queue, fcntl.LOCK_EX):
         time.sleep(_PAUSE_S)
-    os.close(queue)
+    fcntl.flock(queue, fcntl.LOCK_UN)
     _await(_file(held, locks / "turn"), fcntl.LOCK_EX, deadline, rw)
     _await(rw, fcntl.LOCK_EX, deadline, rw)
     os.pwrite(rw, f"{os.getpid():012d} {time.time():017.3f}\n".encode(), 0)
@@ -98,15 +113,8 @@ def _to_read(held: ExitStack, locks: Path, rw: int, deadline: float) -> None:
 
 def _file(held: ExitStack, path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    held.callback(_close, descriptor)
+    held.callback(os.close, descriptor)
     return descriptor
-
-
-def _close(descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError:
-        pass
 
 
 def _try(descriptor: int, how: int) -> bool:
@@ -187,7 +195,7 @@ def connect(path: Path, *, read_only: bool, deadline: float, **settings: Any) ->
             # Left to itself it draws a bar on standard output, whatever that is.
             connection.execute("SET enable_progress_bar = false")
             return connection
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             held = re.search(r"Conflicting lock is held in (.*?)\.? ?See|Conflicting lock is held in (.*)", str(error))
             if held is None:
                 raise Broken(
@@ -213,7 +221,7 @@ def reading(common_dir: Path, *, wait_s: float = WAIT_S, confined: bool = False)
     if not path.exists():
         raise Br3Error("there are no analytics yet", hint="br3 run makes events; br3 db migrate makes an empty file")
     deadline = time.monotonic() + wait_s
-    with turn(common_dir, exclusive=False, wait_s=wait_s):
+    with turn(common_dir, exclusive=False, wait_s=wait_s), in_our_words(path):
         connection = connect(path, read_only=True, deadline=deadline)
         try:
             migrations.require_current(connection)
@@ -224,8 +232,7 @@ def reading(common_dir: Path, *, wait_s: float = WAIT_S, confined: bool = False)
                 # That alone leaves the open file itself within reach of COPY.
                 connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
                 connection.execute("SET lock_configuration = true")
-            with _in_our_words(path):
-                yield connection
+            yield connection
         finally:
             connection.close()
 
@@ -237,20 +244,21 @@ def writing(common_dir: Path, *, wait_s: float = WAIT_S, migrate: bool = True) -
 
     path = analytics_path(common_dir)
     deadline = time.monotonic() + wait_s
-    with turn(common_dir, exclusive=True, wait_s=wait_s) as waited:
-        scratch = common_dir / "br3" / "analytics.tmp"
-        connection = connect(path, read_only=False, deadline=deadline, temp_directory=str(scratch))
+    with turn(common_dir, exclusive=True, wait_s=wait_s) as waited, in_our_words(path):
+        if not path.exists():
+            _make(path)
+        connection = connect(path, read_only=False, deadline=deadline, temp_directory=str(room_of(path)))
         try:
-            with _in_our_words(path):
-                if migrate:
-                    connection = migrations.bring_up(connection, path)
-                yield Writing(connection, waited)
+            if migrate:
+                connection = migrations.bring_up(connection, path)
+            yield Writing(connection, waited)
         finally:
             connection.close()
 
 
 @contextmanager
-def _in_our_words(path: Path) -> Iterator[None]:
+def in_our_words(path: Path) -> Iterator[None]:
+    """Broken for what DuckDB says of the file at ``path``."""
     import duckdb
 
     try:
@@ -265,8 +273,7 @@ def private(path: Path) -> Iterator[DuckDBPyConnection]:
     """A writing connection to a file that nobody else knows of."""
     from br3.analytics import migrations
 
-    scratch = path.with_name("analytics.tmp")
-    connection = connect(path, read_only=False, deadline=time.monotonic(), temp_directory=str(scratch))
+    connection = connect(path, read_only=False, deadline=time.monotonic(), temp_directory=str(room_of(path)))
     try:
         connection = migrations.bring_up(connection, path)
         yield connection

@@ -39,6 +39,8 @@ def figures(*, confined: bool = False) -> Iterator[DuckDBPyConnection]:
 
     repo = repository()
     taken = take_up(repo.common_dir, repo.home)
+    if taken.broken is not None:
+        raise taken.broken
     for warning in taken.warnings:
         click.echo(warning, err=True)
     if taken.folded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ def telemetry() -> None:
 def emit(kind: str, run_id: str | None, build: str | None, task: str | None, severity: str, data: str) -> int:
     """Write one event; for scripts and agents. States are br3's own: their kinds are refused."""
     from br3.errors import UsageError
+    from br3.secrets import known_secrets, redact_value
     from br3.telemetry import KINDS, Journal
 
     if kind not in KINDS or KINDS[kind].state:
@@ -47,7 +49,9 @@ def emit(kind: str, run_id: str | None, build: str | None, task: str | None, sev
     taken = sorted(given.keys() & {"kind", "severity", "run", "build", "task", "attempt", "gen", "durable"})
     if taken:
         raise UsageError(f"--data may not carry {', '.join(taken)}: every event has that by itself")
-    Journal(repository().common_dir).append(kind, severity, run_id, build, task, None, **given)
+    # Whoever calls this may put anything under any name; br3's own events have paths under some of them.
+    clean = redact_value(given, known_secrets(os.environ))
+    Journal(repository().common_dir).append(kind, severity, run_id, build, task, None, **clean)
     return 0
 
 

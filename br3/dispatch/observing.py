@@ -32,6 +32,8 @@ class TakenUp:
 
     folded: Folded | None
     warnings: list[str] = field(default_factory=list)
+    broken: Broken | None = None
+    """What DuckDB says of a file that it cannot work with; figures from it would be worth nothing."""
 
 
 def take_up(common_dir: Path, home: Path, *, wait_s: float = WAIT_S) -> TakenUp:
@@ -40,7 +42,8 @@ def take_up(common_dir: Path, home: Path, *, wait_s: float = WAIT_S) -> TakenUp:
     try:
         folded = freshen(common_dir, Rules.of(dataclasses.asdict(rules)), retention_days, wait_s=wait_s)
     except (Busy, Broken) as trouble:
-        return TakenUp(None, [f"figures may be old: {trouble.message} ({trouble.hint})"])
+        said = f"figures may be old: {trouble.message} ({trouble.hint})"
+        return TakenUp(None, [said], trouble if isinstance(trouble, Broken) else None)
     except OSError as error:
         return TakenUp(None, [f"figures may be old: {error}"])
     warnings = []

@@ -73,17 +73,20 @@ def pack(common_dir: Path, name: str, size: int) -> bool:
     At every moment the segment is in the journal, in the archive, or in both.
     """
     source = journal_dir(common_dir) / f"{name}{SUFFIX}"
-    with open(source, "rb") as segment:
-        data = segment.read()
-        if len(data) != size:
-            return False
-        if not data:  # of a writer that was killed before its first event
+    try:
+        with open(source, "rb") as segment:
+            data = segment.read()
+            if len(data) != size:
+                return False
+            if not data:  # of a writer that was killed before its first event
+                source.unlink()
+                return True
+            _write_packed(place(common_dir, name), data)
+            _note(common_dir, name, data)
             source.unlink()
-            return True
-        _write_packed(place(common_dir, name), data)
-        _note(common_dir, name, data)
-        source.unlink()
-        late = segment.read()
+            late = segment.read()
+    except FileNotFoundError:
+        return False  # somebody else has done it
     if late:  # a shell hook that had it open all the while
         _keep_late(common_dir, late)
     return True
@@ -181,7 +184,8 @@ def _note(common_dir: Path, name: str, data: bytes) -> None:
     line = b"\n" + entry_line(name, data)
     descriptor = os.open(index_path(common_dir), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, line)
+        if os.write(descriptor, line) < len(line):
+            raise OSError("the disk took only a part of the index")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -258,18 +262,19 @@ def _from_archive(
     for entry in index.values():
         found += entry.events
         if not entry.builds.isdisjoint(wanted):
-            packed = _packed(common_dir, entry.name)
-            try:
-                events = events_in(packed.read(), entry.name) if packed else iter(())
-            except (OSError, EOFError, zlib.error):
-                continue
+            events = events_in(_content(common_dir, entry.name), entry.name)
             found += [e for e in events if not isinstance(e, int) and e.build in wanted]
     return found
 
 
-def _packed(common_dir: Path, name: str) -> Packed | None:
-    for ending in (PRUNED, PACKED):
-        path = place(common_dir, name, ending)
-        if path.exists():
-            return Packed(name, path, ending == PRUNED)
-    return None
+def _content(common_dir: Path, name: str) -> bytes:
+    """A segment of the archive; nothing when it is damaged, which a fold tells of."""
+    # Twice, since the whole one may become the pruned one between two looks.
+    for ending in (PRUNED, PACKED, PRUNED):
+        try:
+            return Packed(name, place(common_dir, name, ending), ending == PRUNED).read()
+        except FileNotFoundError:
+            continue
+        except (OSError, EOFError, zlib.error):
+            break
+    return b""

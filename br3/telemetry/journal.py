@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,18 @@ _MADE_HERE = frozenset(
 )
 
 
+_PENS: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # Another thread may have held it at that moment; in the child there is none to let go of it.
+    for pen in list(_PENS):
+        pen._guard = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class Journal:
     """One process's pen. The segment comes into being with the first event. Threads may share it.
 
@@ -78,6 +91,7 @@ class Journal:
         self._guard = threading.Lock()
         self._known = known_secrets(os.environ)
         self._host = socket.gethostname()
+        _PENS.add(self)
 
     def append(
         self,
@@ -174,10 +188,14 @@ class Journal:
             os.fsync(self._descriptor)
 
     def _complain(self, error: OSError, line: bytes) -> None:
-        if not self._lost:
-            print(f"br3: cannot write to {self.directory}: {error}; events go here instead:", file=sys.stderr)
         self._lost += 1
-        print(line.decode("ascii"), end="", file=sys.stderr)
+        if sys.stderr is None:  # nowhere to go; print would take standard output
+            return
+        said = f"br3: cannot write to {self.directory}: {error}; events go here instead:\n" if self._lost == 1 else ""
+        try:
+            print(said + line.decode("ascii"), end="", file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            pass  # on the same disk, or closed
 
     def _tell_lost(self) -> None:
         where = dict.fromkeys(("run", "build", "task", "attempt"))
@@ -235,7 +253,7 @@ def segments(common_dir: Path) -> dict[str, os.DirEntry[str]]:
     """The segments in the journal by name, oldest first; the link ``hooks.jsonl`` is none."""
     try:
         entries = [e for e in os.scandir(journal_dir(common_dir)) if e.name.endswith(SUFFIX)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     named = {e.name.removesuffix(SUFFIX): e for e in entries if not e.name.startswith(".") and not e.is_symlink()}
     return dict(sorted(named.items()))

@@ -1,7 +1,7 @@
 -- What the journal says, and how far it has been read. No key on events: the offsets keep them from coming twice.
 CREATE TABLE schema_migrations (number INTEGER NOT NULL, name VARCHAR NOT NULL, applied TIMESTAMP NOT NULL);
 CREATE TABLE settings (name VARCHAR NOT NULL, value VARCHAR NOT NULL);
-CREATE TABLE segments (segment VARCHAR NOT NULL, folded BIGINT NOT NULL, pruned BOOLEAN NOT NULL);
+CREATE TABLE segments (segment VARCHAR NOT NULL, folded BIGINT NOT NULL, pruned BOOLEAN);
 CREATE TABLE events (
     segment VARCHAR, seq BIGINT, gen BIGINT, ts TIMESTAMP, kind VARCHAR, severity VARCHAR,
     run VARCHAR, build VARCHAR, task VARCHAR, attempt INTEGER, pid INTEGER, host VARCHAR, data JSON
@@ -11,7 +11,7 @@ COMMENT ON TABLE schema_migrations IS 'The shapes that were applied';
 COMMENT ON TABLE settings IS 'Notes of the fold to itself';
 COMMENT ON TABLE segments IS 'How far each segment of the journal has been taken up';
 COMMENT ON COLUMN segments.folded IS 'bytes';
-COMMENT ON COLUMN segments.pruned IS 'its chatter has been dropped';
+COMMENT ON COLUMN segments.pruned IS 'its chatter has been dropped; NULL: not seen in the archive yet';
 COMMENT ON TABLE events IS 'Every event, as it was written';
 COMMENT ON COLUMN events.segment IS 'its file in the journal, without the ending';
 COMMENT ON COLUMN events.seq IS 'its number there; segment and seq are its id';

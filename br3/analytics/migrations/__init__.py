@@ -123,7 +123,9 @@ def keep_copy(connection: DuckDBPyConnection, path: Path, number: int) -> DuckDB
     beside = copy.with_suffix(".new")
     shutil.copyfile(path, beside)
     beside.rename(copy)
-    for old in sorted(path.parent.glob(f"{path.name}.*.bak"), key=lambda p: p.name.rsplit("-", 1)[-1])[:-KEPT_COPIES]:
+    # By name they sort by time; the one just made stays whatever the clock said.
+    others = sorted((p for p in path.parent.glob(f"{path.name}.*.bak") if p != copy), key=lambda p: p.name[-25:])
+    for old in (*others[: -(KEPT_COPIES - 1)], *path.parent.glob(f"{path.name}.*.new")):
         old.unlink(missing_ok=True)
     temporary = str(settings[0]) if settings else ""
     return connect(path, read_only=False, deadline=time.monotonic() + 10, temp_directory=temporary)
