@@ -158,6 +158,19 @@ def test_eight_writers_that_rotate_lose_nothing(tmp_path: Path) -> None:
 def test_threads_share_a_pen_without_spoiling_each_others_lines(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(journal, "ROTATE_BYTES", 5_000)
     pen = Journal(tmp_path)
+    one_at_a_time, together = threading.Lock(), []
+    real = os.write
+
+    def slowly(descriptor: int, line: bytes) -> int:
+        if not one_at_a_time.acquire(blocking=False):
+            together.append(line)
+            return real(descriptor, line)
+        time.sleep(0)  # lets the others have the interpreter
+        written = real(descriptor, line)
+        one_at_a_time.release()
+        return written
+
+    monkeypatch.setattr(journal.os, "write", slowly)
 
     def write(thread: int) -> None:
         for number in range(100):
@@ -168,6 +181,7 @@ def test_threads_share_a_pen_without_spoiling_each_others_lines(tmp_path: Path, 
         thread.start()
     for thread in threads:
         thread.join()
+    assert together == []
     follower = Follower(tmp_path)
     events = follower.poll()
     assert follower.rejected == 0
@@ -570,9 +584,13 @@ while True:
     shutil.copytree(template, common)
     pid = os.fork()
     if not pid:
-        child(common, number)
-    killed = os.waitpid(pid, 0)[1] != 0
-    if not killed:
+        try:
+            child(common, number)
+        finally:
+            os._exit(1)
+    status = os.waitpid(pid, 0)[1]
+    if status != signal.SIGKILL:
+        assert status == 0, status
         break
     number += 1
 print(number)
@@ -992,6 +1010,27 @@ def test_hooks_write_while_their_segment_is_folded_and_turned(tmp_path: Path, be
     assert Counter(e.data["hook"] for e in read_events(common_dir)) == wanted
     assert len(segments(common_dir)) > 3
     assert rows_of(common_dir, "SELECT count(*) FROM rejected") == [(0,)]
+
+
+def test_a_hook_that_comes_while_there_is_no_link_is_read_too(tmp_path: Path, monkeypatch) -> None:
+    link = hooks.hooks_link(tmp_path)
+    link.parent.mkdir(parents=True)
+    line = '\n{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.ran","data":{"n":%d}}\n'
+    link.write_text(line % 1)
+    symlink_to = Path.symlink_to
+
+    def meanwhile(self: Path, target: str) -> None:
+        monkeypatch.setattr(Path, "symlink_to", symlink_to)
+        link.write_text(line % 2)
+        symlink_to(self, target)
+
+    monkeypatch.setattr(Path, "symlink_to", meanwhile)
+    fold(tmp_path)
+    assert link.is_symlink()
+    with link.open("a") as now:
+        now.write(line % 3)
+    fold(tmp_path)
+    assert rows_of(tmp_path, "SELECT data ->> 'n' FROM events ORDER BY ALL") == [("1",), ("2",), ("3",)]
 
 
 def test_a_hook_that_has_the_old_segment_open_when_the_link_turns_is_read_there(tmp_path: Path, monkeypatch) -> None:
