@@ -37,7 +37,7 @@ _AT_ONCE = 360_000_000
 """Bytes of a transaction of a large fold; smaller ones leave part-filled row groups that are written twice."""
 _BYTES_PER_EVENT = 350
 _WHOLE_FROM = 100_000
-LONGEST_LINE = 8_000_000
+LONGEST_LINE = 32_000_000
 
 
 @dataclass

@@ -63,8 +63,9 @@ def _may_wait(common_dir: Path, name: str, size: int) -> bool:
 
 
 def _drop_unborn(common_dir: Path) -> None:
-    """Remove what writers left that were killed before their segment had its name; nothing was written there."""
-    for path in journal_dir(common_dir).glob(".*.new"):
+    """Remove what those left who were killed before a file had its name; what was to be in it is elsewhere."""
+    unborn = [*journal_dir(common_dir).glob(".*.new"), *archive.archive_dir(common_dir).glob("[0-9]*/[0-9]*/.*.gz.*")]
+    for path in unborn:
         try:
             if path.stat().st_mtime < time.time() - DAY_S:
                 path.unlink()

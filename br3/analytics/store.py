@@ -90,10 +90,9 @@ def _to_write(held: ExitStack, locks: Path, rw: int, deadline: float) -> None:
 
 def _to_read(held: ExitStack, locks: Path, rw: int, deadline: float) -> None:
     queue = _file(held, locks / "queue")
-    if _try(queue, fcntl.LOCK_EX):
-        fcntl.flock(queue, fcntl.LOCK_SH)
-    else:  # others wait already: they come first
-        fcntl.flock(queue, fcntl.LOCK_SH)
+    alone = _try(queue, fcntl.LOCK_EX)
+    _await(queue, fcntl.LOCK_SH, deadline, rw)
+    if not alone:  # others wait already: they come first
         time.sleep(random.uniform(1, 2) * _PAUSE_S)
     gate = _file(held, locks / "turn")
     # As many at once as there are cores: more would only make each slower, and whoever wants to write wait longer.

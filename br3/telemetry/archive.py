@@ -134,7 +134,8 @@ def _keep_late(common_dir: Path, late: bytes) -> None:
 
     descriptor = create_segment(journal_dir(common_dir), new_name("hooks"))
     try:
-        os.write(descriptor, late)
+        if os.write(descriptor, late) < len(late):
+            raise OSError("the disk took only a part of what a hook wrote last")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

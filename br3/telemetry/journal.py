@@ -116,8 +116,9 @@ class Journal:
         """
         if kind not in KINDS or severity not in SEVERITIES:
             raise ValueError(f"unknown event kind {kind!r} or severity {severity!r}")
-        clean: dict[str, Any] = redact_value({k: v for k, v in data.items() if k not in _MADE_HERE}, self._known)
-        clean |= {k: v for k, v in data.items() if k in _MADE_HERE}
+        made_here = _MADE_HERE if KINDS[kind].state else frozenset[str]()
+        clean: dict[str, Any] = redact_value({k: v for k, v in data.items() if k not in made_here}, self._known)
+        clean |= {k: v for k, v in data.items() if k in made_here}
         where = {"run": run, "build": build, "task": task, "attempt": attempt}
         with self._guard:
             if self._pid != os.getpid():  # a fork has two processes on one segment; the child begins its own
@@ -185,15 +186,22 @@ class Journal:
             raise OSError("the disk took only a part of the event")
         self._torn = False
         if durable:
-            os.fsync(self._descriptor)
+            try:
+                os.fsync(self._descriptor)
+            except OSError as error:  # written it is; how long that holds, the disk will show
+                self._warn(f"br3: {self.directory}: {error}\n")
 
     def _complain(self, error: OSError, line: bytes) -> None:
         self._lost += 1
+        said = f"br3: cannot write to {self.directory}: {error}; events go here instead:\n" if self._lost == 1 else ""
+        self._warn(said + line.decode("ascii"))
+
+    @staticmethod
+    def _warn(text: str) -> None:
         if sys.stderr is None:  # nowhere to go; print would take standard output
             return
-        said = f"br3: cannot write to {self.directory}: {error}; events go here instead:\n" if self._lost == 1 else ""
         try:
-            print(said + line.decode("ascii"), end="", file=sys.stderr, flush=True)
+            print(text, end="", file=sys.stderr, flush=True)
         except (OSError, ValueError):
             pass  # on the same disk, or closed
 
