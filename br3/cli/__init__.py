@@ -37,6 +37,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "clean": ("clean", "clean", "Remove worktrees and branches whose work has landed."),
         "finish": ("finish", "finish", "Merge, release, clean up, and go through the checklist."),
     },
+    "Guard": {
+        "scan": ("scan", "scan", "Look for secrets, SQL built from strings and conflict markers."),
+    },
     "Observe": {
         "status": ("status", "status", "Show what every build is doing and what it has cost."),
         "logs": ("logs", "logs", "Show what a build's agent and verification printed."),

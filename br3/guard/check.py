@@ -1,0 +1,143 @@
+"""The hooks' entry: ``python3 -I -S …/br3/guard/check.py COMMAND``. Everything it imports is chosen for its start.
+
+    check.py staged   [--settings FILE] [--branch NAME] [--build ID] [--report FILE]    what is about to be committed
+    check.py commits  [--settings FILE] [--report FILE]                                 ids on standard input
+    check.py branch   --branch NAME [--settings FILE] [--report FILE]                   the branch alone
+    check.py keywords                                                                   for grep -F -i, a line each
+
+Exit code 0: nothing that blocks · 1: findings that do · 2: could not look (the caller decides what that means).
+Findings are told on standard error. ``--report`` appends to a file one JSON object a line, of below 4 KB, for each
+finding and each way out that was used: ``{"use": "found" | "comment" | "baseline" | "skip" | "ignore", "file", "line",
+"rule", "severity", "masked", "commit"}``; ``blocks`` says of what was found whether it does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":
+    # -I takes the script's directory off the path. Last, so that nothing beside br3 hides the standard library.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from br3.guard.findings import Finding, Outcome, at_least, printable
+from br3.guard.settings import BadSettings, Settings, load
+
+_LONGEST_NAME = 1000
+
+
+def main(words: list[str]) -> int:
+    """Run one command; its exit code."""
+    try:
+        command, options = _parsed(words)
+        if command == "keywords":
+            from br3.guard.contents import prefilter
+
+            print("\n".join(prefilter()))
+            return 0
+        settings = load(options.get("settings"))
+        outcome = _look(command, options, settings)
+        report = options.get("report")
+        if report is not None:
+            _report(report, outcome, settings)
+    except Exception as error:  # whatever it is, the commit must not go on as if it had been looked at
+        if os.environ.get("BR3_DEBUG") == "1":
+            raise
+        kind = "" if isinstance(error, (BadSettings, ValueError)) else f"{type(error).__name__}: "
+        print(f"br3: the guard could not look: {kind}{printable(str(error))}", file=sys.stderr)
+        return 2
+    return _tell(outcome, settings)
+
+
+def _parsed(words: list[str]) -> tuple[str, dict[str, str]]:
+    if not words or words[0] not in ("staged", "commits", "branch", "keywords"):
+        raise ValueError(f"staged, commits, branch or keywords was expected, seen: {' '.join(words[:1]) or 'nothing'}")
+    options: dict[str, str] = {}
+    rest = iter(words[1:])
+    for name in rest:
+        if name not in ("--settings", "--branch", "--build", "--report"):
+            raise ValueError(f"unknown option {name}")
+        options[name[2:]] = next(rest, "")
+    return words[0], options
+
+
+def _look(command: str, options: dict[str, str], settings: Settings) -> Outcome:
+    if command == "staged":
+        from br3.guard import staged
+
+        return staged.scan(settings, branch=options.get("branch"), build=options.get("build"))
+    if command == "commits":
+        from br3.guard import commits
+
+        return commits.scan(sys.stdin.read().split(), settings)
+    from br3.guard.exemptions import skipped_rules
+    from br3.guard.places import on_branch
+
+    outcome, skipped = Outcome(), skipped_rules(os.environ)
+    for finding in on_branch(options.get("branch", ""), settings):
+        if finding.rule in skipped:
+            outcome.allowed.append((finding, "skip"))
+        else:
+            outcome.findings.append(finding)
+    return outcome
+
+
+def _tell(outcome: Outcome, settings: Settings) -> int:
+    blocking = [finding for finding in outcome.findings if at_least(finding.severity, settings.fail_on)]
+    notes = [finding for finding in outcome.findings if finding not in blocking]
+    lines = [*_lines(blocking), *(_lines(notes, "note: ") if notes else [])]
+    for fix, rules in _fixes(blocking).items():
+        lines.append(f"br3: next for {', '.join(rules)}: {fix}")
+    if blocking:
+        names = ",".join(dict.fromkeys(finding.rule for finding in blocking))
+        lines.append(f"br3: stopped. To let this one pass all the same: BR3_SKIP={names}; it is recorded.")
+    if lines:
+        print("\n".join(lines), file=sys.stderr)
+    return 1 if blocking else 0
+
+
+def _lines(findings: list[Finding], sign: str = "") -> list[str]:
+    places = [_place(finding) for finding in findings]
+    width = max(map(len, places), default=0)
+    rule_width = max((len(finding.rule) for finding in findings), default=0)
+    return [
+        f"br3: {sign}{place:{width}}  {finding.severity:6}  {finding.rule:{rule_width}}  {printable(finding.masked)}"
+        for place, finding in zip(places, findings)  # noqa: B905
+    ]
+
+
+def _place(finding: Finding) -> str:
+    commit = f"{finding.commit[:10]} " if finding.commit else ""
+    name = printable(finding.file) or "(branch)"
+    return f"{commit}{name}:{finding.line}" if finding.line else f"{commit}{name}"
+
+
+def _fixes(findings: list[Finding]) -> dict[str, list[str]]:
+    fixes: dict[str, list[str]] = {}
+    for finding in findings:
+        rules = fixes.setdefault(finding.fix, [])
+        if finding.rule not in rules:
+            rules.append(finding.rule)
+    return fixes
+
+
+def _report(path: str, outcome: Outcome, settings: Settings) -> None:
+    import json
+
+    told: list[dict[str, object]] = []
+    for finding in outcome.findings:
+        told.append({"use": "found", "blocks": at_least(finding.severity, settings.fail_on), **_facts(finding)})
+    told += [{"use": use, **_facts(finding)} for finding, use in outcome.allowed]
+    told += [{"use": "ignore", "file": name[:_LONGEST_NAME]} for name in outcome.ignored]
+    with open(path, "a", encoding="ascii") as file:
+        file.write("".join(json.dumps(one) + "\n" for one in told))
+
+
+def _facts(finding: Finding) -> dict[str, object]:
+    facts = finding.as_dict()
+    del facts["fix"]
+    return {**facts, "file": finding.file[:_LONGEST_NAME], "masked": finding.masked[:200]}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
