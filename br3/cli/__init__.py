@@ -38,6 +38,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "finish": ("finish", "finish", "Merge, release, clean up, and go through the checklist."),
     },
     "Guard": {
+        "hooks": ("hooks", "hooks", "Install br3's git hooks, see what they guard, take them out."),
         "scan": ("scan", "scan", "Look for secrets, SQL built from strings and conflict markers."),
     },
     "Observe": {

@@ -91,9 +91,14 @@ def plan_changed(session: Session) -> bool:
 
 def require_trust(common_dir: Path, plan: Plan, trusted: bool) -> None:
     """See that the user has approved the plan's commands; on a terminal they are shown and asked for."""
+    from br3.hooks import places
     from br3.workspace import trust
 
     fresh = trust.require(common_dir, plan, trusted=trusted, ask=ask_trust if _can_ask() else None)
+    if places.is_installed(common_dir):
+        from br3.hooks import installing
+
+        installing.refresh(common_dir, plan)
     if fresh:
         from br3.telemetry import Journal
 

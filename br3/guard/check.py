@@ -1,14 +1,13 @@
 """The hooks' entry: ``python3 -I -S …/br3/guard/check.py COMMAND``. Everything it imports is chosen for its start.
 
-    check.py staged   [--settings FILE] [--branch NAME] [--build ID] [--report FILE]    what is about to be committed
-    check.py commits  [--settings FILE] [--report FILE]                                 ids on standard input
-    check.py branch   --branch NAME [--settings FILE] [--report FILE]                   the branch alone
-    check.py keywords                                                                   for grep -F -i, a line each
+    check.py staged   [--settings FILE] [--branch NAME] [--build ID] [EVENTS]    what is about to be committed
+    check.py commits  [--settings FILE] [EVENTS]                                 ids on standard input
+    check.py branch   --branch NAME [--settings FILE] [EVENTS]                   the branch alone
+    check.py keywords                                                            for grep -F -i, a line each
 
 Exit code 0: nothing that blocks · 1: findings that do · 2: could not look (the caller decides what that means).
-Findings are told on standard error. ``--report`` appends to a file one JSON object a line, of below 4 KB, for each
-finding and each way out that was used: ``{"use": "found" | "comment" | "baseline" | "skip" | "ignore", "file", "line",
-"rule", "severity", "masked", "commit"}``; ``blocks`` says of what was found whether it does.
+Findings are told on standard error. EVENTS is ``--journal FILE --hook NAME [--run ID] [--task ID]``: each finding that
+blocks and each way out that was used is appended to the hooks' shared segment, one event a line, below 4 KB.
 """
 
 from __future__ import annotations
@@ -37,16 +36,15 @@ def main(words: list[str]) -> int:
             return 0
         settings = load(options.get("settings"))
         outcome = _look(command, options, settings)
-        report = options.get("report")
-        if report is not None:
-            _report(report, outcome, settings)
+        if "journal" in options:
+            _record(options, outcome, settings)
     except Exception as error:  # whatever it is, the commit must not go on as if it had been looked at
         if os.environ.get("BR3_DEBUG") == "1":
             raise
         kind = "" if isinstance(error, (BadSettings, ValueError)) else f"{type(error).__name__}: "
         print(f"br3: the guard could not look: {kind}{printable(str(error))}", file=sys.stderr)
         return 2
-    return _tell(outcome, settings)
+    return tell(outcome, settings, "nothing was committed")
 
 
 def _parsed(words: list[str]) -> tuple[str, dict[str, str]]:
@@ -55,7 +53,7 @@ def _parsed(words: list[str]) -> tuple[str, dict[str, str]]:
     options: dict[str, str] = {}
     rest = iter(words[1:])
     for name in rest:
-        if name not in ("--settings", "--branch", "--build", "--report"):
+        if name not in ("--settings", "--branch", "--build", "--journal", "--hook", "--run", "--task"):
             raise ValueError(f"unknown option {name}")
         options[name[2:]] = next(rest, "")
     return words[0], options
@@ -65,7 +63,7 @@ def _look(command: str, options: dict[str, str], settings: Settings) -> Outcome:
     if command == "staged":
         from br3.guard import staged
 
-        return staged.scan(settings, branch=options.get("branch"), build=options.get("build"))
+        return staged.scan(settings, branch=options.get("branch"), build=options.get("build") or None)
     if command == "commits":
         from br3.guard import commits
 
@@ -82,7 +80,8 @@ def _look(command: str, options: dict[str, str], settings: Settings) -> Outcome:
     return outcome
 
 
-def _tell(outcome: Outcome, settings: Settings) -> int:
+def tell(outcome: Outcome, settings: Settings, consequence: str) -> int:
+    """Print what was found; 1 when something of it blocks, else 0."""
     blocking = [finding for finding in outcome.findings if at_least(finding.severity, settings.fail_on)]
     notes = [finding for finding in outcome.findings if finding not in blocking]
     lines = [*_lines(blocking), *(_lines(notes, "note: ") if notes else [])]
@@ -90,7 +89,7 @@ def _tell(outcome: Outcome, settings: Settings) -> int:
         lines.append(f"br3: next for {', '.join(rules)}: {fix}")
     if blocking:
         names = ",".join(dict.fromkeys(finding.rule for finding in blocking))
-        lines.append(f"br3: stopped. To let this one pass all the same: BR3_SKIP={names}; it is recorded.")
+        lines.append(f"br3: {consequence}. To let it pass this once: BR3_SKIP={names}; it is recorded")
     if lines:
         print("\n".join(lines), file=sys.stderr)
     return 1 if blocking else 0
@@ -121,22 +120,43 @@ def _fixes(findings: list[Finding]) -> dict[str, list[str]]:
     return fixes
 
 
-def _report(path: str, outcome: Outcome, settings: Settings) -> None:
-    import json
+def event_of(finding: Finding) -> tuple[str, str, dict[str, object]]:
+    """The kind of event that a blocked finding is, its severity, and its fields."""
+    from br3.guard.matching import BY_ID
 
-    told: list[dict[str, object]] = []
-    for finding in outcome.findings:
-        told.append({"use": "found", "blocks": at_least(finding.severity, settings.fail_on), **_facts(finding)})
-    told += [{"use": use, **_facts(finding)} for finding, use in outcome.allowed]
-    told += [{"use": "ignore", "file": name[:_LONGEST_NAME]} for name in outcome.ignored]
-    with open(path, "a", encoding="ascii") as file:
-        file.write("".join(json.dumps(one) + "\n" for one in told))
-
-
-def _facts(finding: Finding) -> dict[str, object]:
     facts = finding.as_dict()
     del facts["fix"]
-    return {**facts, "file": finding.file[:_LONGEST_NAME], "masked": finding.masked[:200]}
+    facts |= {"file": finding.file[:_LONGEST_NAME], "masked": finding.masked[:200]}
+    if finding.rule in BY_ID:
+        return "security.violation", "error", facts
+    return "hook.blocked", "warning", facts
+
+
+def _record(options: dict[str, str], outcome: Outcome, settings: Settings) -> None:
+    """Append the events; when that fails, what was found still counts."""
+    import json
+    import time
+
+    told: list[tuple[str, str, dict[str, object]]] = []
+    told += [event_of(finding) for finding in outcome.findings if at_least(finding.severity, settings.fail_on)]
+    for finding, use in outcome.allowed:
+        told.append(("hook.allowed", "warning" if use == "skip" else "info", {"use": use, **event_of(finding)[2]}))
+    told += [("hook.allowed", "info", {"use": "ignore", "file": name[:_LONGEST_NAME]}) for name in outcome.ignored]
+    names = {name: options[name] for name in ("run", "build", "task") if options.get(name)}
+    hook = options.get("hook", "")
+    now = time.time()
+    ts = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"
+    try:
+        descriptor = os.open(options["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            for kind, severity, facts in told:
+                event = {"ts": ts, "kind": kind, "severity": severity, **names, "pid": os.getppid()}
+                line = json.dumps({**event, "data": {"hook": hook, **facts}})
+                os.write(descriptor, f"\n{line}\n".encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        print(f"br3: {hook} could not be recorded: {error}; nothing else is affected", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,11 @@ _SECRET_FIX = (
 )
 
 
+def rules() -> tuple[str, ...]:
+    """The ids of all rules."""
+    return (*matching.BY_ID, *OTHER_RULES)
+
+
 def describe(rule: str) -> str:
     """What a rule looks for, in a few words."""
     return matching.BY_ID[rule].description if rule in matching.BY_ID else OTHER_RULES.get(rule, rule)

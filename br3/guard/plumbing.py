@@ -154,7 +154,7 @@ def _environment() -> dict[bytes, bytes]:
     for name in _PATHSPECS:
         environment.pop(name, None)
     # br3's own calls start no hooks; a look must not fight for the index's lock.
-    environment.update({b"BR3_HOOKS": b"0", b"GIT_OPTIONAL_LOCKS": b"0", b"LC_ALL": b"C"})
+    environment.update({b"BR3_HOOKS": b"own", b"GIT_OPTIONAL_LOCKS": b"0", b"LC_ALL": b"C"})
     return environment
 
 

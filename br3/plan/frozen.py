@@ -17,7 +17,7 @@ from br3.plan.model import Build, Plan, from_json, to_json
 
 FROZEN_FILE = "plan.json"
 _LONGEST_SHOWN = 40
-_NOT_ITS_WORK = ("jobs", "retention_days")
+_NOT_ITS_WORK = ("jobs", "retention_days", "hooks")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Frozen:
 def digest(plan: Plan) -> str:
     """SHA-256, in hex, of the plan as canonical JSON: sorted keys, no spaces, UTF-8.
 
-    How many builds are at work at once, and how long chatter is kept, is left out: that is not what a run does.
+    How many builds are at work at once, how long chatter is kept, and what hooks guard is left out: that is not what a
+    run does.
     """
     return _digest(to_json(plan))
 
@@ -80,7 +81,7 @@ def thaw(directory: Path) -> Frozen:
 
 def differences(old: Plan, new: Plan) -> list[str]:
     """What changed from one plan to another, a short line for each thing."""
-    sections = ("setup", "verify", "release", "alerts")
+    sections = ("setup", "verify", "release", "alerts", "hooks")
     lines = [f"plan: {change}" for change in _fields(old, new, skip=(*sections, "builds", "criteria"))]
     for section in sections:
         lines += [f"{section}: {change}" for change in _fields(getattr(old, section), getattr(new, section))]

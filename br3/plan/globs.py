@@ -46,13 +46,18 @@ _Token = _Chars | None
 
 def matches(pattern: str, path: str) -> bool:
     """Whether the pattern names that path (relative, with forward slashes)."""
+    return re.fullmatch(as_regex(pattern), "/" + path, re.DOTALL) is not None
+
+
+def as_regex(pattern: str) -> str:
+    """A regular expression for what the pattern names: it matches the whole path with a slash before it."""
     regex = ""
     for component in _components(pattern):
         if component == _DEEP:
             regex += "(?:/[^/]+)*"
         else:
             regex += "/" + "".join(map(_as_regex, _tokens(component)))
-    return re.fullmatch(regex, "/" + path, re.DOTALL) is not None
+    return regex
 
 
 def overlap(a: str, b: str) -> bool:

@@ -16,6 +16,7 @@ REPAIR = "repair"
 DEFAULT_TIMEOUT_S = 2 * 3600.0
 DEFAULT_RETRIES = 2
 DEFAULT_RETENTION_DAYS = 30.0
+DEFAULT_MAX_BYTES = 5 * 1024 * 1024
 DEFAULT_WORKTREE_TEMPLATE = "{parent}/{repo}.worktrees/{build}"
 
 
@@ -109,6 +110,23 @@ class Alerts:
 
 
 @dataclass(frozen=True)
+class Hooks:
+    """What br3's git hooks guard. ``max_bytes`` 0: a commit may add any number to a file; ``owns``: block or warn."""
+
+    protect: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+    max_bytes: int = DEFAULT_MAX_BYTES
+    fail_on: str = "medium"
+    owns: str = "block"
+    commit_msg: str | None = None
+    pre_push: tuple[str, ...] = ()
+    gitleaks: bool = False
+    required: bool = False
+    reference_transaction: bool = False
+
+
+@dataclass(frozen=True)
 class Criterion:
     """One line of the success checklist; exactly one of ``run``, ``ask``, ``sql`` is set."""
 
@@ -133,6 +151,7 @@ class Plan:
     release: Release = Release()
     criteria: tuple[Criterion, ...] = ()
     alerts: Alerts = Alerts()
+    hooks: Hooks = Hooks()
     retention_days: float = DEFAULT_RETENTION_DAYS
 
     def build(self, build_id: str) -> Build:
@@ -175,6 +194,7 @@ def from_json(data: dict[str, Any]) -> Plan:
             "verify": tuples(Verify, data["verify"]),
             "release": tuples(Release, data["release"]),
             "alerts": tuples(Alerts, data.get("alerts") or {}),
+            "hooks": tuples(Hooks, data.get("hooks") or {}),
             "criteria": tuple(tuples(Criterion, criterion) for criterion in data["criteria"]),
         },
     )

@@ -21,13 +21,22 @@ from br3.plan.model import (
     Alerts,
     Build,
     Criterion,
+    Hooks,
     Plan,
     Release,
     Setup,
     Task,
     Verify,
 )
-from br3.plan.schema import AlertsSection, BuildSection, PlanFile, SetupSection, TaskSection, VerifySection
+from br3.plan.schema import (
+    AlertsSection,
+    BuildSection,
+    HooksSection,
+    PlanFile,
+    SetupSection,
+    TaskSection,
+    VerifySection,
+)
 from br3.plan.settings import Settings
 
 DEFAULT_JOBS = 4
@@ -58,6 +67,7 @@ def resolve(file: PlanFile, directory: Path, settings: Settings, have: Callable[
         ),
         criteria=tuple(Criterion(c.name, run=c.run, ask=c.ask, sql=c.sql) for c in file.criterion),
         alerts=_alerts(file.alerts),
+        hooks=_hooks(file.hooks, root),
         retention_days=_first(file.plan.retention_days, under.plan.retention_days, default=DEFAULT_RETENTION_DAYS),
     )
 
@@ -145,6 +155,22 @@ def _alerts(section: AlertsSection) -> Alerts:
         violations=section.security_violations,
         min_tasks=section.min_tasks,
         notify=section.notify,
+    )
+
+
+def _hooks(section: HooksSection, root: Path) -> Hooks:
+    return Hooks(
+        protect=tuple(section.protect),
+        ignore=tuple(with_slash(pattern, root) for pattern in section.ignore),
+        off=tuple(section.off),
+        max_bytes=section.max_bytes,
+        fail_on=section.fail_on,
+        owns=section.owns,
+        commit_msg=section.commit_msg,
+        pre_push=tuple(section.pre_push),
+        gitleaks=section.gitleaks,
+        required=section.required,
+        reference_transaction=section.reference_transaction,
     )
 
 

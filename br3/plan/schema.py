@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import string
 from pathlib import PurePosixPath
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from br3.plan import durations, refnames
-from br3.plan.model import DEFAULT_WORKTREE_TEMPLATE, REPAIR
+from br3.plan.model import DEFAULT_MAX_BYTES, DEFAULT_WORKTREE_TEMPLATE, REPAIR
 from br3.plan.problems import KeyPath, did_you_mean, shown
 
 AGENTS = ("claude", "shell", "manual")
@@ -89,6 +89,22 @@ def _pattern(value: str) -> str:
     return _path_inside(value)
 
 
+def _branch_pattern(value: str) -> str:
+    if value.startswith("refs/"):
+        refuse(f"{shown(value)} is a ref", "write the branch alone, such as main or release/*")
+    if not value or not value.isprintable() or value != value.strip() or "\\" in value:
+        refuse(f"{shown(value)} names no branch", "a branch, with * ? [a-z] as in a shell: main, release/*")
+    return value
+
+
+def _rule(value: str) -> str:
+    from br3.guard.contents import rules
+
+    if value not in rules():
+        refuse(f"unknown rule {shown(value)}", did_you_mean(value, rules()) or "docs/SECURITY.md lists them")
+    return value
+
+
 def _command(value: str) -> str:
     if not value.strip():
         refuse("expected a command, got an empty string")
@@ -141,6 +157,8 @@ DirectoryName = Annotated[str, AfterValidator(_path_component)]
 InsidePath = Annotated[str, AfterValidator(_path_inside)]
 InsideGlob = Annotated[str, AfterValidator(_glob)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+BranchPattern = Annotated[str, AfterValidator(_branch_pattern)]
+Rule = Annotated[str, AfterValidator(_rule)]
 Command = Annotated[str, AfterValidator(_command)]
 Agent = Annotated[str, AfterValidator(_agent)]
 EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
@@ -272,6 +290,22 @@ class AlertsSection(Section):
     notify: Command | None = None
 
 
+class HooksSection(Section):
+    """[hooks]: what br3's git hooks guard."""
+
+    protect: list[BranchPattern] = []
+    ignore: list[Pattern] = []
+    off: list[Rule] = []
+    max_bytes: Count = DEFAULT_MAX_BYTES
+    fail_on: Literal["low", "medium", "high"] = "medium"
+    owns: Literal["block", "warn"] = "block"
+    commit_msg: Literal["conventional"] | None = None
+    pre_push: list[Command] = []
+    gitleaks: bool = False
+    required: bool = False
+    reference_transaction: bool = False
+
+
 class PlanFile(Section):
     """The whole of br3.toml."""
 
@@ -281,6 +315,7 @@ class PlanFile(Section):
     verify: VerifySection | None = None
     release: ReleaseSection = ReleaseSection()
     alerts: AlertsSection = AlertsSection()
+    hooks: HooksSection = HooksSection()
     build: list[BuildSection] = []
     criterion: list[CriterionSection] = []
 

@@ -115,7 +115,7 @@ class Git:
         command = ["git", *settings, *words]
         environment = {k: v for k, v in scrubbed(os.environ).items() if k not in PRIVATE}
         # br3's own calls are not the user's work: its hooks stay out of them. A status must not fight for the lock.
-        environment |= {"BR3_HOOKS": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        environment |= {"BR3_HOOKS": "own", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
         environment.update(env or {})
         started = time.monotonic()
         for pause_s in (0.02, 0.05, 0.1, 0.2, None):

@@ -92,7 +92,27 @@ KINDS: dict[str, Kind] = {
     "worktree.ready": Kind("its environment is set up", True, "path, duration_s, how"),
     "worktree.failed": Kind("its set-up failed; it is left for inspection", True, "path, command, exit_code, log"),
     "worktree.removed": Kind("a worktree was removed, its branch too when it had landed", True, "path, branch, commit"),
-    "hook.ran": Kind("one of br3's git hooks ran", False),
+    "hook.commit": Kind("post-commit: a commit was made", False, "hook, commit, branch, worktree", told=True),
+    "hook.merged": Kind(
+        "post-merge: a merge was made, or a branch moved forward",
+        False,
+        "hook, commit, how, branch, worktree",
+        told=True,
+    ),
+    "hook.rewrote": Kind(
+        "post-rewrite: commits took the place of others", False, "hook, command, branch, pairs", told=True
+    ),
+    "hook.checkout": Kind(
+        "post-checkout: another branch or commit was checked out", False, "hook, from, to, branch, worktree"
+    ),
+    "hook.pushed": Kind("pre-push: a push was looked at and may go", False, "hook, remote, refs, commits", told=True),
+    "hook.blocked": Kind(
+        "a hook stopped a commit, rebase, merge or push", False, "hook, rule, file, line, branch", told=True
+    ),
+    "hook.allowed": Kind(
+        "what a hook would have stopped passed by a way out", False, "hook, rule, use, file, line", told=True
+    ),
+    "hook.off": Kind("a hook was switched off by BR3_HOOKS=0", False, "hook", told=True),
     "landing.started": Kind("a train is being made", True, "base, base_commit, order"),
     "landing.aside": Kind("a build was put aside from the train", True, "reason, files, with, commit, log"),
     "landing.intent": Kind("base is about to move", True, "base, old, new, builds, checkout"),

@@ -29,6 +29,7 @@ from br3.workspace import children, environments
 from br3.workspace.copying import bring_along, matching, remove_drafts
 
 NOTES = "br3.json"
+HOOKS_NOTES = "br3-build"
 
 
 class SetupFailed(Br3Error):
@@ -102,10 +103,10 @@ def prepare(
         if announce:
             site.journal.append("build.preparing", run=site.run, build=build.id, gen=lock.gen)
         how, warnings = _place(site, build, path, start, lock.gen, report)
-        notes = _read_notes(path)
+        notes = read_notes(path)
         start = CommitId(notes.get("start") or start)
         notes |= {"build": build.id, "run": site.run, "branch": build.branch, "start": start}
-        _write_notes(path, notes)
+        write_notes(path, notes)
         try:
             provided, not_copied = _set_up(site, build, path, notes, lock.gen, report)
         except BaseException:
@@ -131,18 +132,18 @@ def prepare(
 
 def start_of(worktree: Path) -> CommitId | None:
     """The commit that a build's worktree started from, as remembered when it was made."""
-    start = _read_notes(worktree).get("start")
+    start = read_notes(worktree).get("start")
     return CommitId(start) if start else None
 
 
 def left_by_setup(worktree: Path) -> dict[str, str]:
     """What set-up left uncommitted in a worktree, by its content: path → digest. It is nobody's work."""
-    return dict(_read_notes(worktree).get("left") or {})
+    return dict(read_notes(worktree).get("left") or {})
 
 
 def is_ready(worktree: Path) -> bool:
     """Whether the worktree's set-up has been completed at least once."""
-    return bool(_read_notes(worktree).get("ready"))
+    return bool(read_notes(worktree).get("ready"))
 
 
 def facts_for_children(
@@ -194,7 +195,7 @@ def _place(
                 f"{build.id}: the worktree {path} is on {on}, not on {build.branch}",
                 hint=f"git -C {quote(str(path))} {way}, or give the build another `worktree`",
             )
-        if not _read_notes(path).get("build") and branch is not None and branch.commit != start:
+        if not read_notes(path).get("build") and branch is not None and branch.commit != start:
             _refuse_other_work(site, build, branch, start)
         return "unchanged", []
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -208,7 +209,7 @@ def _place(
     path.parent.mkdir(parents=True, exist_ok=True)
     complaint = worktrees.add(git, path, branch=build.branch, commit=start, create=branch is None)
     own = [c for c in site.known.get(build.id, []) if c.get("branch") == build.branch] if branch else []
-    _write_notes(path, {"build": build.id, "start": own[-1]["start"] if own else start})
+    write_notes(path, {"build": build.id, "start": own[-1]["start"] if own else start})
     site.journal.append(
         "worktree.created",
         run=site.run,
@@ -257,7 +258,7 @@ def _set_up(
     there is to warn of."""
     plan = site.plan
     remove_drafts(path)
-    wanted = _digest([*plan.setup.run, "", *build.setup])
+    wanted = setup_digest(plan, build)
     whole = notes.get("ready") == wanted and (not notes.get("venv") or (path / ".venv").is_dir())
     copied, warnings = bring_ignored(plan.setup.copy, site.source, path, plan.base)
     if whole and not site.fresh:
@@ -284,7 +285,7 @@ def _set_up(
     # What was there before is somebody's work, also when this is not the first set-up of the worktree.
     known = {name: digest for name, digest in left_by_setup(path).items() if before.get(name) == digest}
     fresh = {name: digest for name, digest in _uncommitted(site, path).items() if before.get(name) != digest}
-    _write_notes(path, notes | {"ready": wanted, "venv": (path / ".venv").is_dir(), "left": known | fresh})
+    write_notes(path, notes | {"ready": wanted, "venv": (path / ".venv").is_dir(), "left": known | fresh})
     return provided, warnings
 
 
@@ -352,7 +353,8 @@ def _run_each(
             raise SetupFailed(build.id, command, done, log, path, shown)
 
 
-def _read_notes(worktree: Path) -> dict[str, Any]:
+def read_notes(worktree: Path) -> dict[str, Any]:
+    """What br3 remembers about a worktree, beside git's own registration of it; nothing when it is not known."""
     directory = worktrees.git_dir(worktree)
     try:
         return dict(json.loads((directory / NOTES).read_text())) if directory else {}
@@ -360,16 +362,23 @@ def _read_notes(worktree: Path) -> dict[str, Any]:
         return {}
 
 
-def _write_notes(worktree: Path, notes: dict[str, Any]) -> None:
+def write_notes(worktree: Path, notes: dict[str, Any]) -> None:
+    """Remember that; whole or not at all."""
     directory = worktrees.git_dir(worktree)
     if directory is None:
         raise Br3Error(f"the worktree {worktree} has no git directory")
     draft = directory / f"{NOTES}.draft"
     draft.write_text(json.dumps(notes))
     draft.replace(directory / NOTES)
+    if notes.get("build") and notes.get("run"):
+        # For the hooks, which are sh and cannot read the notes.
+        draft.write_text(f"run={notes['run']}\nbuild={notes['build']}\n")
+        draft.replace(directory / HOOKS_NOTES)
 
 
-def _digest(words: list[str]) -> str:
+def setup_digest(plan: Plan, build: Build | None) -> str:
+    """What tells whether a worktree was set up by these commands."""
+    words = [*plan.setup.run, "", *(build.setup if build is not None else ())]
     return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:24]
 
 

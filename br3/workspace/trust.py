@@ -46,13 +46,14 @@ def commands_of(plan: Plan) -> list[Command]:
         found += [Command("verification", build.id, text) for text in build.verify.run]
     found += [Command("verification", "verify", text) for text in plan.verify.run]
     found += [Command("criterion", c.name, c.run) for c in plan.criteria if c.run]
+    found += [Command("pre-push", "hooks", text) for text in plan.hooks.pre_push]
     if plan.alerts.notify:
         found.append(Command("notification", "alerts", plan.alerts.notify))
     places: dict[str, list[Command]] = {}
     for command in found:
         places.setdefault(command.digest, []).append(command)
     once = [Command(same[0].purpose, ", ".join(c.where for c in same), same[0].text) for same in places.values()]
-    order = ("set-up", "agent", "verification", "criterion", "notification")
+    order = ("set-up", "agent", "verification", "criterion", "pre-push", "notification")
     return sorted(once, key=lambda command: order.index(command.purpose))
 
 

@@ -458,7 +458,7 @@ def story(first_hour: int, run: str, *, priced: bool = True, ends: bool = True) 
         return line(kind, next(number), ts=at(began + after), run=run, **more)
 
     lines = [told("run.created", 0, data={"plan": "p", "base": "main", "builds": ["a", "b", "later"]})]
-    lines += [told("run.started", 1), told("note", 1, build="a", data={"text": "é ✓"}), told("hook.ran", 1)]
+    lines += [told("run.started", 1), told("note", 1, build="a", data={"text": "é ✓"}), told("hook.checkout", 1)]
     for build in ("a", "b"):
         lines += [told("build.preparing", 2, build=build)]
         lines += [told("build.started", 3, build=build, data={"branch": f"build/{build}", "worktree": "/w"})]
@@ -556,7 +556,7 @@ def test_one_journal_gives_the_same_tables_in_bits_in_lines_at_once_and_in_porti
 def test_lines_of_shell_hooks_are_numbered_by_where_they_begin_in_small_and_large_folds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hook = b'\n{"ts":"2026-03-02T10:00:00Z","kind":"hook.ran","data":{"hook":"pre-commit"}}\n'
+    hook = b'\n{"ts":"2026-03-02T10:00:00Z","kind":"hook.checkout","data":{"hook":"pre-commit"}}\n'
     seen = {}
     for how in ("by line", "whole"):
         common_dir = tmp_path / how.replace(" ", "-")
@@ -567,7 +567,7 @@ def test_lines_of_shell_hooks_are_numbered_by_where_they_begin_in_small_and_larg
         fold(common_dir)
         seen[how] = ask(common_dir, "SELECT seq, kind FROM events ORDER BY seq")
         assert ask(common_dir, "SELECT count(DISTINCT segment) FROM events") == [(1,)]
-    assert seen["by line"] == seen["whole"] == [(1 + n * len(hook), "hook.ran") for n in range(4)]
+    assert seen["by line"] == seen["whole"] == [(1 + n * len(hook), "hook.checkout") for n in range(4)]
 
 
 # -- made again --------------------------------------------------------------------------------------------------------
@@ -620,7 +620,7 @@ def test_a_file_made_again_answers_every_question_alike_from_journal_archive_and
     assert {k: after[k] for k in kept} == kept
     kinds = Counter(event["kind"] for event in json.loads(before["events"])["events"])
     left = Counter(event["kind"] for event in json.loads(after["events"])["events"])
-    assert kinds - left == {"note": 49 + 5, "hook.ran": 5, "performance.degraded": 5}
+    assert kinds - left == {"note": 49 + 5, "hook.checkout": 5, "performance.degraded": 5}
     keeping.rebuild(tmp_path)
     assert answers(tmp_path) == after
 

@@ -43,7 +43,7 @@ def reading_once(common: Path):
 
 
 def test_late_lines_that_the_disk_takes_in_part_are_not_given_up(tmp_path: Path, monkeypatch) -> None:
-    line = '\n{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.ran","data":{"hook":"%s"}}\n'
+    line = '\n{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.checkout","data":{"hook":"%s"}}\n'
     with hooks.begin(tmp_path).open("a") as link:
         link.write(line % "first")
     late = hooks.hooks_link(tmp_path).open("a")

@@ -532,7 +532,7 @@ def test_a_segment_that_somebody_else_has_packed_is_no_error(tmp_path: Path) -> 
 
 
 def test_what_a_hook_wrote_while_its_segment_was_packed_is_kept(tmp_path: Path, monkeypatch) -> None:
-    line = '{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.ran","data":{"hook":"%s"}}'
+    line = '{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.checkout","data":{"hook":"%s"}}'
     with hooks.begin(tmp_path).open("a") as link:
         link.write("\n" + line % "first" + "\n")
     late = hooks.hooks_link(tmp_path).open("a")  # a shell that has it open
@@ -818,7 +818,7 @@ def test_dropping_chatter_keeps_every_other_line_where_it_was(tmp_path: Path) ->
     pack_all(tmp_path)
     packed = only_packed(tmp_path)
     chatter = {kind for kind, facts in journal.KINDS.items() if not facts.kept}
-    assert {"note", "hook.ran", "model.selected"} <= chatter
+    assert {"note", "hook.checkout", "model.selected"} <= chatter
     assert chatter.isdisjoint(
         {"usage.recorded", "usage.imported", "estimate.made", "alert.raised", "journal.lost", KEPT}
     )
@@ -962,7 +962,7 @@ HOOK_LOOP = """
 n=0
 while read -r upto; do
     while [ $n -lt $upto ]; do
-        printf '\\n%s\\n' '{{"ts":"2026-01-02T03:04:05Z","kind":"hook.ran","data":{{"hook":"{who} '$n'"}}}}' >> {to}
+        printf '\\n%s\\n' '{{"ts":"2026-01-02T03:04:05Z","kind":"hook.off","data":{{"hook":"{who} '$n'"}}}}' >> {to}
         n=$((n + 1))
     done
 done
@@ -1015,7 +1015,7 @@ def test_hooks_write_while_their_segment_is_folded_and_turned(tmp_path: Path, be
 def test_a_hook_that_comes_while_there_is_no_link_is_read_too(tmp_path: Path, monkeypatch) -> None:
     link = hooks.hooks_link(tmp_path)
     link.parent.mkdir(parents=True)
-    line = '\n{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.ran","data":{"n":%d}}\n'
+    line = '\n{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.checkout","data":{"n":%d}}\n'
     link.write_text(line % 1)
     symlink_to = Path.symlink_to
 
@@ -1035,7 +1035,7 @@ def test_a_hook_that_comes_while_there_is_no_link_is_read_too(tmp_path: Path, mo
 
 def test_a_hook_that_has_the_old_segment_open_when_the_link_turns_is_read_there(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(hooks, "ROTATE_BYTES", 10)
-    line = '\n{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.ran","data":{"n":%d}}\n'
+    line = '\n{"ts":"2026-01-02T03:04:05.000000Z","kind":"hook.checkout","data":{"n":%d}}\n'
     link = hooks.begin(tmp_path)
     late = link.open("a")
     late.write(line % 1)

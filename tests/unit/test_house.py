@@ -22,6 +22,7 @@ ORDER = [
     "cli",
     "demo",
     "release",
+    "hooks",
     "landing",
     "dispatch",
     "orchestrator",

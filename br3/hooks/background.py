@@ -1,0 +1,28 @@
+"""The set-up of a worktree that somebody has just added, in the background of ``git worktree add``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from br3.errors import Br3Error
+from br3.hooks import places
+from br3.plan.frozen import thaw
+from br3.repo.worktrees import discover
+from br3.telemetry import Journal
+from br3.workspace.provisioning import provision as provision_worktree
+
+
+def provision(path: str) -> int:
+    """Set the worktree at ``path`` up by the compiled plan; outlives the terminal that added it."""
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    repository = discover(Path(path))
+    home = places.home(repository.common_dir)
+    if not (home / "plan.json").exists() or repository.worktree is None:
+        return 0
+    try:
+        provision_worktree(repository, thaw(home).plan, Journal(repository.common_dir))
+    except Br3Error:
+        return 1  # it is in the journal, with its log
+    return 0

@@ -1,0 +1,146 @@
+"""What hooks need to know, from the plan into files that sh and the guard read without looking anything up.
+
+Each file is replaced as a whole, so a commit at the same moment reads the old one or the new one. What makes the
+settings whole is their last line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from br3.errors import UsageError
+from br3.guard import contents
+from br3.guard import settings as guarding
+from br3.hooks import places
+from br3.plan import globs
+from br3.plan.frozen import digest, freeze
+from br3.plan.model import Hooks, Plan
+from br3.workspace import trust
+
+_ANY_SIZE = 2**62
+_END = "\x01"
+"""The byte that marks the end of the diff, see ``common.sh``."""
+
+
+def compile_all(common_dir: Path, plan: Plan | None) -> None:
+    """Write scripts, settings, keywords and the plan for the hooks of a repository; ``plan`` is None where there is
+    no br3.toml."""
+    home = places.home(common_dir)
+    home.mkdir(parents=True, exist_ok=True)
+    for script in sorted(places.scripts().iterdir()):
+        if script.is_file() and script.name in (*places.HOOKS, places.OPT_IN, "common.sh"):
+            replace(home / script.name, script.read_bytes(), 0o644 if script.suffix else 0o755)
+    hooks = plan.hooks if plan is not None else Hooks()
+    owns = {build.id: build.owns for build in plan.builds if build.owns} if plan is not None else {}
+    (home / "owns").mkdir(exist_ok=True)
+    for build, patterns in owns.items():
+        replace(home / "owns" / build, "".join(f"{_for_grep(pattern)}\n" for pattern in patterns).encode())
+    for left in (home / "owns").iterdir():
+        if left.name not in owns:
+            left.unlink()
+    replace(home / "guard.json", json.dumps(_for_guard(hooks, owns), indent=1).encode())
+    replace(home / "keywords", "".join(f"{word}\n" for word in (*contents.prefilter(), _END)).encode())
+    frozen = home / "plan.json"
+    if plan is not None:
+        freeze(plan, home)
+    else:
+        frozen.unlink(missing_ok=True)
+    replace(home / "settings", _settings(common_dir, plan, hooks, list(owns)).encode(errors="surrogateescape"))
+
+
+def plan_digest(plan: Plan | None) -> str | None:
+    """What tells whether the plan has changed since it was compiled."""
+    return None if plan is None else digest(plan) + json.dumps(guarding_of(plan.hooks), sort_keys=True)
+
+
+def guarding_of(hooks: Hooks) -> dict[str, object]:
+    """The hooks' section as plain values."""
+    return {name: getattr(hooks, name) for name in hooks.__dataclass_fields__}
+
+
+def interpreters() -> list[Path]:
+    """Pythons that can run the guard, the best first; hooks take the first that is still there."""
+    names = ["/usr/bin/python3", "/usr/local/bin/python3", "/opt/homebrew/bin/python3"]
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    found = [sys.executable, base, *(shutil.which(f"python3.{minor}") or "" for minor in range(14, 10, -1))]
+    system = [name for name in names if _is_recent(name)]
+    return [Path(name) for name in dict.fromkeys([*found, *system]) if name and os.access(name, os.X_OK)]
+
+
+def has_setup(common_dir: Path, plan: Plan | None) -> bool:
+    """Whether there is a set-up for new worktrees, and all of it approved."""
+    if plan is None or not (plan.setup.run or plan.setup.copy or any(build.setup for build in plan.builds)):
+        return False
+    wanted = [command for command in trust.commands_of(plan) if command.purpose == "set-up"]
+    return not trust.missing(common_dir, wanted)
+
+
+def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file as a whole or not at all; one that says the same already is left alone."""
+    try:
+        if path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
+            return
+    except OSError:
+        pass
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            os.fchmod(handle, mode)
+            file.flush()
+            os.fsync(handle)
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _settings(common_dir: Path, plan: Plan | None, hooks: Hooks, owners: list[str]) -> str:
+    lines = [("br3-settings", "1")]
+    lines += [("protect", pattern) for pattern in hooks.protect]
+    lines += [("max_bytes", str(hooks.max_bytes or _ANY_SIZE)), ("required", str(int(hooks.required)))]
+    lines += [("commit_msg", hooks.commit_msg or ""), ("setup", str(int(has_setup(common_dir, plan))))]
+    lines += [("python", str(path)) for path in interpreters()]
+    lines += [("check", str(places.check())), ("entry", str(places.entry()))]
+    lines += [("owner", build) for build in owners]
+    lines += [("end", "1")]
+    for key, value in lines:
+        if "\n" in value:
+            raise UsageError(f"the path of br3's {key} has a line break, which hooks cannot read: {value!r}")
+    return "".join(f"{key}={value}\n" for key, value in lines)
+
+
+def _for_guard(hooks: Hooks, owns: dict[str, tuple[str, ...]]) -> dict[str, object]:
+    return {
+        "schema": guarding.SCHEMA,
+        "max_bytes": hooks.max_bytes,
+        "fail_on": hooks.fail_on,
+        "off": list(hooks.off),
+        "ignore": [globs.as_regex(pattern) for pattern in hooks.ignore],
+        "protect": list(hooks.protect),
+        "owns": {build: [globs.as_regex(pattern) for pattern in patterns] for build, patterns in owns.items()},
+        "owns_action": hooks.owns,
+    }
+
+
+def _for_grep(pattern: str) -> str:
+    """A pattern of ``owns`` for ``grep -E -x``. What that cannot say matches nothing, so that the guard decides."""
+    regex = globs.as_regex(pattern).replace("(?:", "(")
+    if regex.startswith("(/[^/]+)*/"):
+        regex = "/([^/]+/)*" + regex.removeprefix("(/[^/]+)*/")
+    regex = re.sub(r"\\([-#&~ ])", r"\1", regex)  # Python escapes more than grep knows
+    plain = regex.isascii() and regex.isprintable() and not re.search(r"\(\?|\[[^]]*\\", regex)
+    return regex.removeprefix("/") if plain and regex.startswith("/") else "a^"
+
+
+def _is_recent(python: str) -> bool:
+    """Whether the name leads to a Python that is new enough, by its own name: none is started for it."""
+    name = os.path.basename(os.path.realpath(python))
+    minor = name.removeprefix("python3.")
+    return minor != name and minor.isdigit() and int(minor) >= 11
