@@ -106,7 +106,7 @@ br3_find_worktree() {
 # Reads what `br3 hooks install` and `br3 trust` have compiled. br3_protected is the pattern that br3_branch meets.
 br3_read_settings() {
     br3_settings=damaged
-    br3_protected= br3_pythons= br3_check= br3_entry= br3_max_bytes=0 br3_required=0
+    br3_protected= br3_pythons= br3_check= br3_entry= br3_program= br3_max_bytes=0 br3_required=0
     br3_commit_msg= br3_setup=0 br3_owners= br3_protect=
     [ -f "$br3_home/settings" ] || return 0
     br3_first=
@@ -123,6 +123,7 @@ br3_read_settings() {
 " ;;
         'check='*) br3_check=$br3_value ;;
         'entry='*) br3_entry=$br3_value ;;
+        'program='*) br3_program=$br3_value ;;
         'max_bytes='*) br3_max_bytes=$br3_value ;;
         'required='*) br3_required=$br3_value ;;
         'commit_msg='*) br3_commit_msg=$br3_value ;;
@@ -161,6 +162,9 @@ END
     done
     return 1
 }
+
+# Whether the slower halves can be run: by the Python that br3 is installed for, they need its packages.
+br3_has_program() { [ -x "$br3_program" ] && [ -f "$br3_entry" ]; }
 
 # br3 was uninstalled, or this is another machine. What then cannot be looked at passes, unless the plan says otherwise.
 br3_gone() {
@@ -202,7 +206,11 @@ br3_guard_staged() {
         br3_gone "what is staged"
         return 0
     fi
-    "$br3_python" -I -S "$br3_check" staged --settings "$br3_home/guard.json" --branch "$br3_branch" --build "$br3_build" \
+    br3_merging=
+    if [ -f "$br3_git_dir/MERGE_HEAD" ]; then
+        while IFS= read -r br3_line; do br3_merging=$br3_merging,$br3_line; done <"$br3_git_dir/MERGE_HEAD"
+    fi
+    "$br3_python" -I -S "$br3_check" staged --merging "${br3_merging#,}" --settings "$br3_home/guard.json" --branch "$br3_branch" --build "$br3_build" \
         --run "$br3_run" --task "$br3_task" --hook "$br3_hook" --journal "$br3_journal" || exit 1
 }
 

@@ -90,6 +90,15 @@ class Looking:
         return self._known[name]
 
 
+def only_new(changes: list[Change], others: list[Change]) -> list[Change]:
+    """Of ``changes``, made against one commit, what is new against another as well: its files, and their lines."""
+    lines = {change.path: {number for number, _ in change.added} for change in others}
+    new = [change for change in changes if change.path in lines]
+    for change in new:
+        change.added = [(number, line) for number, line in change.added if number in lines[change.path]]
+    return new
+
+
 def without_large(looking: Looking, *command: str) -> tuple[list[Change], list[str]]:
     """The large files of a diff, and pathspecs that leave them out of it. ``command`` is asked for names only."""
     printed = ask(*command, *_NAMES_ONLY, directory=looking.directory) or b""

@@ -1,10 +1,12 @@
 """The hooks' entry: ``python3 -I -S …/br3/guard/check.py COMMAND``. Everything it imports is chosen for its start.
 
-    check.py staged   [--settings FILE] [--branch NAME] [--build ID] [EVENTS]    what is about to be committed
-    check.py commits  [--settings FILE] [EVENTS]                                 ids on standard input
-    check.py branch   --branch NAME [--settings FILE] [EVENTS]                   the branch alone
-    check.py keywords                                                            for grep -F -i, a line each
+    check.py staged   [--settings FILE] [--branch NAME] [--build ID] [--merging ID,…] [EVENTS]
+    check.py commits  [--settings FILE] [EVENTS]
+    check.py branch   --branch NAME [--settings FILE] [EVENTS]
+    check.py keywords
 
+``staged`` looks at what is about to be committed (of the merge of ``--merging``), ``commits`` at the ids on standard
+input, ``branch`` at the branch alone; ``keywords`` prints words for ``grep -F -i``, a line each.
 Exit code 0: nothing that blocks · 1: findings that do · 2: could not look (the caller decides what that means).
 Findings are told on standard error. EVENTS is ``--journal FILE --hook NAME [--run ID] [--task ID]``: each finding that
 blocks and each way out that was used is appended to the hooks' shared segment, one event a line, below 4 KB.
@@ -53,7 +55,7 @@ def _parsed(words: list[str]) -> tuple[str, dict[str, str]]:
     options: dict[str, str] = {}
     rest = iter(words[1:])
     for name in rest:
-        if name not in ("--settings", "--branch", "--build", "--journal", "--hook", "--run", "--task"):
+        if name not in ("--settings", "--branch", "--build", "--journal", "--hook", "--run", "--task", "--merging"):
             raise ValueError(f"unknown option {name}")
         options[name[2:]] = next(rest, "")
     return words[0], options
@@ -63,7 +65,8 @@ def _look(command: str, options: dict[str, str], settings: Settings) -> Outcome:
     if command == "staged":
         from br3.guard import staged
 
-        return staged.scan(settings, branch=options.get("branch"), build=options.get("build") or None)
+        merging = options.get("merging", "").split(",") if options.get("merging") else ()
+        return staged.scan(settings, branch=options.get("branch"), build=options.get("build") or None, merging=merging)
     if command == "commits":
         from br3.guard import commits
 

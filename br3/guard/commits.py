@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from br3.guard.changed import MOST_BYTES, Looking, without_large
+from br3.guard.changed import MOST_BYTES, Looking, only_new, without_large
 from br3.guard.findings import Outcome
 from br3.guard.patches import OPTIONS, Change, read_changes
 from br3.guard.plumbing import CannotAsk, Objects, ask
@@ -73,12 +73,10 @@ def _merged(commit: str, parents: list[str], looking: Looking) -> list[Change]:
         read_changes(ask("diff-tree", "-r", *OPTIONS, parent, commit, *only, directory=looking.directory) or b"")[0]
         for parent in parents
     ]
-    new = [{change.path: {number for number, _ in change.added} for change in side} for side in sides[1:]]
-    for change in sides[0]:
-        change.added = [
-            (number, line) for number, line in change.added if all(number in side.get(change.path, ()) for side in new)
-        ]
-    return sides[0]
+    changes = sides[0]
+    for side in sides[1:]:
+        changes = only_new(changes, side)
+    return changes
 
 
 def _one(command: tuple[str, ...], looking: Looking, *words: str) -> list[Change]:

@@ -65,10 +65,10 @@ def guarding_of(hooks: Hooks) -> dict[str, object]:
 
 
 def interpreters() -> list[Path]:
-    """Pythons that can run the guard, the best first; hooks take the first that is still there."""
+    """Pythons that can run the guard, the fastest to start first; hooks take the first that is still there."""
     names = ["/usr/bin/python3", "/usr/local/bin/python3", "/opt/homebrew/bin/python3"]
     base = getattr(sys, "_base_executable", None) or sys.executable
-    found = [sys.executable, base, *(shutil.which(f"python3.{minor}") or "" for minor in range(14, 10, -1))]
+    found = [base, sys.executable, *(shutil.which(f"python3.{minor}") or "" for minor in range(14, 10, -1))]
     system = [name for name in names if _is_recent(name)]
     return [Path(name) for name in dict.fromkeys([*found, *system]) if name and os.access(name, os.X_OK)]
 
@@ -107,7 +107,7 @@ def _settings(common_dir: Path, plan: Plan | None, hooks: Hooks, owners: list[st
     lines += [("max_bytes", str(hooks.max_bytes or _ANY_SIZE)), ("required", str(int(hooks.required)))]
     lines += [("commit_msg", hooks.commit_msg or ""), ("setup", str(int(has_setup(common_dir, plan))))]
     lines += [("python", str(path)) for path in interpreters()]
-    lines += [("check", str(places.check())), ("entry", str(places.entry()))]
+    lines += [("check", str(places.check())), ("entry", str(places.entry())), ("program", sys.executable)]
     lines += [("owner", build) for build in owners]
     lines += [("end", "1")]
     for key, value in lines:

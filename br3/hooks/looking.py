@@ -162,7 +162,7 @@ def _what_they_rest_on(common_dir: Path) -> list[Trouble]:
     pythons = [line.removeprefix("python=") for line in lines if line.startswith("python=")]
     if not any(os.access(python, os.X_OK) for python in pythons):
         found.append(Trouble(f"no interpreter of hooks is there any more: {', '.join(pythons)}", "br3 hooks install"))
-    gone = [line.partition("=")[2] for line in lines if line.startswith(("check=", "entry="))]
+    gone = [line.partition("=")[2] for line in lines if line.startswith(("check=", "entry=", "program="))]
     gone = [path for path in gone if not os.path.isfile(path)]
     if gone:
         found.append(Trouble(f"br3 is not where it was when hooks were installed: {gone[0]}", "br3 hooks install"))

@@ -155,6 +155,8 @@ def _as_regex(token: _Token) -> str:
         return "[^/]*"
     if not token.ranges:
         return "[^/]"
+    if len(token.ranges) == 1 and token.ranges[0][0] == token.ranges[0][1] and not token.negated:
+        return re.escape(chr(token.ranges[0][0]))
     ranges = "".join(f"{re.escape(chr(low))}-{re.escape(chr(high))}" for low, high in token.ranges if low <= high)
     if not ranges:
         return "[^/]" if token.negated else "(?!)"

@@ -20,10 +20,6 @@ from br3.guard.settings import Settings
 from tests.conftest import Said, Scratch
 
 CHECKOUT = Path(check.__file__).parent.parent.parent
-# Before and after the command is known to the command line.
-PROGRAM = (
-    "import sys; from br3 import cli; cli._BY_NAME.setdefault('scan', ('scan', 'scan', '')); cli.main(sys.argv[1:])"
-)
 TOKEN = fill("ghp_<<a36>>", Random(1))
 OTHER = fill("sk-ant-api03-<<w93>>AA", Random(2))
 
@@ -31,7 +27,7 @@ OTHER = fill("sk-ant-api03-<<w93>>AA", Random(2))
 def scan(repo: Scratch, *words: str, code: int = 0, cwd: Path | None = None, env: dict[str, str] | None = None) -> Said:
     """``br3 scan WORDS``."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", PROGRAM, "scan", *words],
+        [sys.executable, "-P", "-m", "br3", "scan", *words],
         cwd=cwd or repo.path,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -68,17 +64,20 @@ def started(repo: Scratch, *words: str, code: int, given: str = "", env: dict[st
 
 
 def hook(repo: Scratch, name: str = "pre-commit") -> Path:
-    """A pre-commit hook that runs the guard and keeps its report outside of the repository."""
+    """A pre-commit hook that runs the guard and keeps its events outside of the repository."""
     report = repo.path.parent / "report"
     path = repo.path / ".git" / "hooks" / name
     path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -I -S '{check.__file__}' staged --report '{report}'\n")
+    path.write_text(
+        f"#!/bin/sh\nexec '{sys.executable}' -I -S '{check.__file__}' staged --hook pre-commit --journal '{report}'\n"
+    )
     path.chmod(0o755)
     return report
 
 
 def reported(report: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
+    """The events that a hook wrote, each on a line of its own between empty ones."""
+    return [json.loads(line) for line in report.read_text().splitlines() if line] if report.exists() else []
 
 
 # --- what is staged
@@ -346,6 +345,24 @@ def test_another_commit_of_a_submodule_is_a_change_of_its_path(repo: Scratch) ->
     assert "sub  high    ownership" in started(repo, "staged", "--settings", settings, "--build", "one", code=1)
 
 
+def test_of_a_merge_being_committed_only_what_it_adds_itself_counts(repo: Scratch) -> None:
+    repo.write("a.txt", "one\n")
+    repo.commit("base")
+    repo.git("switch", "--quiet", "--create", "other")
+    repo.write("a.txt", "two\n")
+    repo.write("theirs.txt", f"t = {TOKEN}\n")
+    merging = repo.commit("theirs")
+    repo.git("switch", "--quiet", "main")
+    repo.write("a.txt", "three\n")
+    repo.commit("ours")
+    repo.git("merge", "other", check=False)
+    repo.write("a.txt", f"both\nkey = {OTHER}\n")
+    repo.git("add", "a.txt")
+    assert started(repo, "staged", code=1).count("theirs.txt") == 1
+    said = started(repo, "staged", "--merging", merging, code=1)
+    assert "theirs.txt" not in said and "a.txt:2" in said
+
+
 def test_the_entry_scans_the_commits_that_it_is_given(repo: Scratch) -> None:
     repo.write("a.txt", f"{TOKEN}\n")
     bad = repo.commit()
@@ -460,7 +477,8 @@ def test_a_rule_is_skipped_for_one_command(repo: Scratch) -> None:
     repo.write("a.txt", f"{TOKEN}\n{OTHER}\n")
     repo.git("add", ".")
     commits(repo, code=1)
-    assert {(r["use"], r["rule"]) for r in reported(report)} == {("found", "github"), ("found", "anthropic")}
+    found = {(r["kind"], r["data"]["hook"], r["data"]["rule"]) for r in reported(report)}
+    assert found == {("security.violation", "pre-commit", rule) for rule in ("github", "anthropic")}
     assert all(TOKEN not in json.dumps(r) and OTHER not in json.dumps(r) for r in reported(report))
     report.unlink()
     os.environ["BR3_SKIP"] = "github,anthropic"
@@ -468,7 +486,9 @@ def test_a_rule_is_skipped_for_one_command(repo: Scratch) -> None:
         commits(repo, code=0)
     finally:
         del os.environ["BR3_SKIP"]
-    assert {(r["use"], r["rule"], r["file"], r["line"]) for r in reported(report)} == {
+    assert {r["kind"] for r in reported(report)} == {"hook.allowed"}
+    told = [r["data"] for r in reported(report)]
+    assert {(r["use"], r["rule"], r["file"], r["line"]) for r in told} == {
         ("skip", "github", "a.txt", 1),
         ("skip", "anthropic", "a.txt", 2),
     }
@@ -479,8 +499,8 @@ def test_files_of_a_glob_are_not_looked_at_and_that_is_told(repo: Scratch) -> No
     repo.write("vendor/a/b.txt", f"{TOKEN}\n")
     repo.git("add", ".")
     report = repo.path.parent / "report"
-    started(repo, "staged", "--settings", str(settings), "--report", str(report), code=0)
-    assert reported(report) == [{"use": "ignore", "file": "vendor/a/b.txt"}]
+    started(repo, "staged", "--settings", str(settings), "--journal", str(report), code=0)
+    assert [r["data"] for r in reported(report)] == [{"hook": "", "use": "ignore", "file": "vendor/a/b.txt"}]
     for words in (("--staged",), ("--all",)):
         said = scan(repo, *words, "--json")
         assert said.json["findings"] == [] and said.json["skipped_by"] == {"ignored": 1}
