@@ -25,13 +25,18 @@ from br3.telemetry import Lock
 from br3.telemetry.hooks import begin
 
 CONFIG_SINCE = (2, 54)
-RENAMED = (".legacy", ".old")
+_LEGACY = ".legacy"
+RENAMED = (_LEGACY, ".old")
 """What other managers call a hook that they found in their way."""
+
+_RUN_LEGACY = ("pre-commit", "prek")
+"""Whose hooks run what they have renamed."""
 
 
 @dataclass
 class Manifest:
-    """What was installed. ``directories``: by path, by hook, what was there before, as ``{sha256, maker}``."""
+    """What was installed. ``directories``: by path, by hook, ``{sha256, maker}`` of what was
+    there before, and ``legacy``, the hash of what that ran as NAME.legacy."""
 
     form: str = "shims"
     hooks: tuple[str, ...] = ()
@@ -109,7 +114,7 @@ def install(
                     notes += _take_out_one(common_dir, directory, hook, kept)
         _write(common_dir, made)
         kept = made.directories.get(str(directory), {}) if directory else {}
-        return Done(chosen, directory, wanted, {hook: str(was["maker"]) for hook, was in kept.items()}, tuple(notes))
+        return Done(chosen, directory, wanted, _makers(kept), tuple(notes))
 
 
 def refresh(common_dir: Path, plan: Plan) -> bool:
@@ -135,7 +140,7 @@ def uninstall(repository: Repository) -> Done:
         if made is None:
             raise Refused("br3's hooks are not installed in this repository", hint="br3 hooks install")
         _unconfigure(repository.git)
-        kept = {hook: str(was["maker"]) for hooks in made.directories.values() for hook, was in hooks.items()}
+        kept = {hook: maker for hooks in made.directories.values() for hook, maker in _makers(hooks).items()}
         notes: list[str] = []
         for place in list(made.directories):
             notes += _take_out(common_dir, made, Path(place))
@@ -197,12 +202,20 @@ def _put_in(common_dir: Path, made: Manifest, directory: Path, hook: str) -> lis
     """Put one shim in; what is in its way is backed up, then renamed."""
     place, beside = directory / hook, directory / f"{hook}{shims.KEPT}"
     kept = made.directories[str(directory)]
-    notes = _bring_back_renamed(directory, hook, kept)
     found = _content(place)
     for name in (hook, *(f"{hook}{suffix}" for suffix in RENAMED)):
         content = _content(directory / name)
         if content is not None and not shims.is_ours(content):
             _back_up(common_dir, content)
+            if name.endswith(_LEGACY):
+                kept.setdefault(hook, {})["legacy"] = sha256(content).hexdigest()
+    if found is not None and _calls_us(directory, hook, found):
+        # Our shim is run from there, so there it stays, also when that manager is installed once more.
+        _replace_older(common_dir, directory, hook, kept, found)
+        _write(common_dir, made)
+        compiling.replace(directory / f"{hook}{_LEGACY}", shims.shim(hook, _content(beside)), 0o755)
+        return []
+    notes = _bring_back_renamed(common_dir, directory, hook, kept)
     if found is not None and not shims.is_ours(found):
         older = _content(beside)
         if older is not None and older != found:
@@ -211,19 +224,42 @@ def _put_in(common_dir: Path, made: Manifest, directory: Path, hook: str) -> lis
                 f"{hook}: {shims.maker(found)} had replaced br3's hook; what that had called before is kept as "
                 f"{_backup_path(common_dir, older)}"
             )
-        kept[hook] = {"sha256": sha256(found).hexdigest(), "maker": shims.maker(found)}
+        kept.setdefault(hook, {}).update({"sha256": sha256(found).hexdigest(), "maker": shims.maker(found)})
         _write(common_dir, made)  # before anything moves
         os.replace(place, beside)
     was = _content(beside)
-    if was is None:
-        kept.pop(hook, None)
+    if was is None and hook in kept:
+        kept[hook].pop("maker", None)
     compiling.replace(place, shims.shim(hook, was), 0o755)
     return notes
 
 
-def _bring_back_renamed(directory: Path, hook: str, kept: dict[str, dict[str, Any]]) -> list[str]:
+def _calls_us(directory: Path, hook: str, found: bytes) -> bool:
+    """Whether the hook that is there runs our shim, which it has renamed."""
+    renamed = _content(directory / f"{hook}{_LEGACY}")
+    return shims.maker(found) in _RUN_LEGACY and renamed is not None and shims.is_ours(renamed)
+
+
+def _replace_older(common_dir: Path, directory: Path, hook: str, kept: dict[str, dict[str, Any]], found: bytes) -> None:
+    """When what we keep is an older hook of the manager whose hook is there now, keep what that had run instead."""
+    beside = directory / f"{hook}{shims.KEPT}"
+    was = _content(beside)
+    if was is None or shims.maker(was) != shims.maker(found):
+        return
+    former = kept.get(hook, {}).get("legacy")
+    backup = places.home(common_dir) / "backups" / former if former else None
+    if backup is not None and backup.exists():
+        content = backup.read_bytes()
+        compiling.replace(beside, content, 0o755)
+        kept[hook].update({"sha256": former, "maker": shims.maker(content)})
+    else:
+        beside.unlink()
+        kept.pop(hook, None)
+
+
+def _bring_back_renamed(common_dir: Path, directory: Path, hook: str, kept: dict[str, dict[str, Any]]) -> list[str]:
     """Where another manager has renamed our shim, put what it had kept in that place: so that manager's own removal
-    gives it back. What is of the same manager is its older hook, and goes."""
+    gives it back."""
     beside = directory / f"{hook}{shims.KEPT}"
     for suffix in RENAMED:
         renamed = directory / f"{hook}{suffix}"
@@ -231,18 +267,15 @@ def _bring_back_renamed(directory: Path, hook: str, kept: dict[str, dict[str, An
         if content is None or not shims.is_ours(content):
             continue
         now = _content(directory / hook)
-        was = _content(beside)
         if now is None or shims.is_ours(now):
             renamed.unlink()
             return []
-        same = was is not None and shims.maker(was) == shims.maker(now) != "a hook of its own"
-        if was is None or same:
+        _replace_older(common_dir, directory, hook, kept, now)
+        if _content(beside) is None:
             renamed.unlink()
-            beside.unlink(missing_ok=True)
         else:
             os.replace(beside, renamed)
-        kept.pop(hook, None)
-        return [f"{hook}: {shims.maker(now)} had put br3's hook aside as {renamed.name}; it is called first again"]
+        return [f"{hook}: {shims.maker(now)} had put br3's hook aside as {renamed.name}"]
     return []
 
 
@@ -258,20 +291,22 @@ def _take_out(common_dir: Path, made: Manifest, directory: Path) -> list[str]:
 
 def _take_out_one(common_dir: Path, directory: Path, hook: str, kept: dict[str, dict[str, Any]]) -> list[str]:
     place, beside = directory / hook, directory / f"{hook}{shims.KEPT}"
-    was = kept.get(hook)
+    was = kept.get(hook, {})
     found = _content(place)
     if found is not None and not shims.is_ours(found):
         # Another manager's hook has taken our place. What it put aside as its predecessor was us.
-        notes = _bring_back_renamed(directory, hook, kept)
+        _bring_back_renamed(common_dir, directory, hook, kept)
         left = _content(beside)
-        if left is not None:
-            if left != found:
-                _back_up(common_dir, left)
-                notes.append(
-                    f"{hook}: {shims.maker(found)} is there now; what was there before br3 is kept as "
-                    f"{_backup_path(common_dir, left)}"
-                )
-            beside.unlink()
+        if left is None:
+            return []
+        notes = []
+        if left != found:
+            _back_up(common_dir, left)
+            notes.append(
+                f"{hook}: {shims.maker(found)} is there now; what was there before br3 is kept as "
+                f"{_backup_path(common_dir, left)}"
+            )
+        beside.unlink()
         return notes
     if _content(beside) is not None:
         os.replace(beside, place)
@@ -280,13 +315,17 @@ def _take_out_one(common_dir: Path, directory: Path, hook: str, kept: dict[str, 
         # lefthook's own removal deletes its hook wherever that is, and puts back what it had found where it is free.
         old = directory / f"{hook}.old"
         content = _content(old)
-        if was is not None and was.get("maker") == "lefthook" and content is not None and not shims.is_ours(content):
+        if was.get("maker") == "lefthook" and content is not None and not shims.is_ours(content):
             os.replace(old, place)
     for suffix in RENAMED:
         renamed = directory / f"{hook}{suffix}"
         if shims.is_ours(_content(renamed) or b""):
             renamed.unlink()
     return []
+
+
+def _makers(kept: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {hook: str(was["maker"]) for hook, was in kept.items() if "maker" in was}
 
 
 def _configure(git: Git, hooks: tuple[str, ...]) -> None:
