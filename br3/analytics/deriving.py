@@ -56,6 +56,8 @@ def derive_fresh(db: DuckDBPyConnection, source: str = "fresh") -> None:
         derive_alerts(db)
     if "estimate.made" in kinds:
         _again(db, "estimates")
+    if kinds & {"hook.commit", "hook.merged", "hook.rewrote", "commit.measured"}:
+        _again(db, "commits")
 
 
 def derive_all(db: DuckDBPyConnection) -> None:
@@ -77,6 +79,7 @@ def derive_all(db: DuckDBPyConnection) -> None:
     _derive_metrics(db, everything=True)
     derive_alerts(db)
     _again(db, "estimates")
+    _again(db, "commits")
 
 
 def derive_alerts(db: DuckDBPyConnection) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from br3.analytics import alerts, deriving
 from br3.analytics.alerts import Rules
+from br3.analytics.measuring import measure
 from br3.analytics.statements import statement
 from br3.analytics.store import WAIT_S, private, writing
 from br3.secrets import redact
@@ -108,6 +109,8 @@ def _fold(db: DuckDBPyConnection, common_dir: Path, rules: Rules | None, *, sett
         hooks.settle(common_dir)
     _fold_new(db, common_dir, folded)
     if rules is not None:
+        if measure(db, common_dir):
+            _fold_new(db, common_dir, folded)
         folded.raised, told = alerts.evaluate(db, common_dir, rules)
         if told:
             _fold_new(db, common_dir, folded)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -34,13 +33,13 @@ def compile_all(common_dir: Path, plan: Plan | None) -> None:
     home = places.home(common_dir)
     home.mkdir(parents=True, exist_ok=True)
     for script in sorted(places.scripts().iterdir()):
-        if script.is_file() and script.name in (*places.HOOKS, places.OPT_IN, "common.sh"):
+        if script.is_file() and script.name in (*places.HOOKS, places.OPT_IN, *places.SHARED):
             replace(home / script.name, script.read_bytes(), 0o644 if script.suffix else 0o755)
     hooks = plan.hooks if plan is not None else Hooks()
     owns = {build.id: build.owns for build in plan.builds if build.owns} if plan is not None else {}
     (home / "owns").mkdir(exist_ok=True)
     for build, patterns in owns.items():
-        replace(home / "owns" / build, "".join(f"{_for_grep(pattern)}\n" for pattern in patterns).encode())
+        replace(home / "owns" / build, _pathspecs(patterns).encode(errors="surrogateescape"))
     for left in (home / "owns").iterdir():
         if left.name not in owns:
             left.unlink()
@@ -129,14 +128,10 @@ def _for_guard(hooks: Hooks, owns: dict[str, tuple[str, ...]]) -> dict[str, obje
     }
 
 
-def _for_grep(pattern: str) -> str:
-    """A pattern of ``owns`` for ``grep -E -x``. What that cannot say matches nothing, so that the guard decides."""
-    regex = globs.as_regex(pattern).replace("(?:", "(")
-    if regex.startswith("(/[^/]+)*/"):
-        regex = "/([^/]+/)*" + regex.removeprefix("(/[^/]+)*/")
-    regex = re.sub(r"\\([-#&~ ])", r"\1", regex)  # Python escapes more than grep knows
-    plain = regex.isascii() and regex.isprintable() and not re.search(r"\(\?|\[[^]]*\\", regex)
-    return regex.removeprefix("/") if plain and regex.startswith("/") else "a^"
+def _pathspecs(patterns: tuple[str, ...]) -> str:
+    """What a build owns as pathspecs that exclude it, a line each, so that git itself says whether anything else is
+    staged. A pattern with a line break is left out: then the guard decides."""
+    return "".join(f":(top,exclude,glob){name}\n" for pattern in patterns for name in globs.as_pathspecs(pattern))
 
 
 def _is_recent(python: str) -> bool:

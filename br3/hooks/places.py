@@ -9,6 +9,9 @@ GUARDING = ("pre-commit", "prepare-commit-msg", "pre-merge-commit", "pre-rebase"
 
 TELLING = ("commit-msg", "post-commit", "post-checkout", "post-merge", "post-rewrite")
 OPT_IN = "reference-transaction"
+SHARED = ("common.sh", "guard.sh")
+"""What scripts source."""
+
 HOOKS = (*GUARDING, *TELLING)
 
 

@@ -60,6 +60,15 @@ def as_regex(pattern: str) -> str:
     return regex
 
 
+def as_pathspecs(pattern: str) -> list[str]:
+    """The pattern as git's ``:(glob)`` has it (a file's name also names what would lie below it); none for one with
+    a line break, which a list of lines cannot hold."""
+    components = _components(pattern)
+    if any("\n" in component or "\\" in component for component in components):
+        return []
+    return ["/".join(components)]
+
+
 def overlap(a: str, b: str) -> bool:
     """Whether some path is named by both patterns."""
     left, right = _components(a), _components(b)

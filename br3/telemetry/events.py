@@ -113,6 +113,9 @@ KINDS: dict[str, Kind] = {
         "what a hook would have stopped passed by a way out", False, "hook, rule, use, file, line", told=True
     ),
     "hook.off": Kind("a hook was switched off by BR3_HOOKS=0", False, "hook", told=True),
+    "commit.measured": Kind(
+        "what a commit changed was asked of git", False, "commit, files, lines_added, lines_removed", told=True
+    ),
     "landing.started": Kind("a train is being made", True, "base, base_commit, order"),
     "landing.aside": Kind("a build was put aside from the train", True, "reason, files, with, commit, log"),
     "landing.intent": Kind("base is about to move", True, "base, old, new, builds, checkout"),

@@ -15,7 +15,7 @@ from br3.telemetry.journal import SUFFIX, journal_dir
 BEGIN = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 TABLES = (
     "events runs builds tasks attempts usage metrics_hourly metrics_daily metrics_weekly alerts estimates imports "
-    "rejected segments"
+    "commits rejected segments"
 ).split()
 
 

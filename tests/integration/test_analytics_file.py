@@ -104,6 +104,7 @@ def populate(common_dir: Path) -> None:
     pen.append("alert.raised", "warning", rule="daily_cost", level="warning", value="2", threshold="1", message="dear")
     pen.append("alert.cleared", rule="daily_cost", value="0", threshold="1")
     pen.append("error.occurred", "error", run="r", build="b", message="oh")
+    pen.append("hook.commit", run="r", build="b", commit="c" * 40)
     facts = {"agent": "claude", "session": "s2", "message": "m1", "request": "q", "at": "2026-01-02T03:04:05.000000Z"}
     pen.append("usage.imported", build="b", model="m", cost_usd="0.5", cache_write_1h_tokens=0, **facts, **used)
     pen.close()
@@ -114,7 +115,7 @@ def populate(common_dir: Path) -> None:
 
 FILLED = (
     "events usage runs builds tasks attempts estimates metrics_hourly metrics_daily metrics_weekly alerts imports "
-    "rejected segments"
+    "commits rejected segments"
 ).split()
 
 
@@ -737,7 +738,7 @@ def test_db_status_says_what_is_there_and_changes_nothing(repo: Scratch) -> None
     repo.br3("telemetry", "summary")
     said = repo.br3("db", "status", "--json").json
     assert said["version"] == said["newest"] == migrations.newest()
-    assert (said["events"], said["rejected"], said["behind_bytes"]) == (15, 1, 0)
+    assert (said["events"], said["rejected"], said["behind_bytes"]) == (17, 1, 0)
     assert (said["segments"], said["archived"]) == (0, 1)
     assert said["path"] == str(analytics_path(repo.common_dir)) and said["bytes"] > 0
     text = repo.br3("db", "status").out
@@ -763,7 +764,7 @@ def test_db_rollback_and_migrate_say_from_where_to_where(repo: Scratch) -> None:
 
 def test_db_rebuild_says_how_much_there_was(repo: Scratch) -> None:
     populate(repo.common_dir)
-    assert repo.br3("db", "rebuild", "--json").json == {"schema": 1, "events": 15, "segments": 1, "rejected": 1}
+    assert repo.br3("db", "rebuild", "--json").json == {"schema": 1, "events": 16, "segments": 1, "rejected": 1}
     assert "15 events of 1 segments; 1 lines could not be read" in repo.br3("db", "rebuild").out
     assert shape(repo.common_dir) == migrations.newest()
 

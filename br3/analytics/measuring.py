@@ -1,0 +1,42 @@
+"""What commits changed: asked of git once, when they are first seen, and written down as events.
+
+So a rebuild says the same also after git has forgotten a commit that was amended or rebased.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from br3.errors import Br3Error
+from br3.repo.history import changes_of
+from br3.repo.runner import Git
+from br3.telemetry import Journal
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_AT_ONCE = 500
+
+
+def measure(db: DuckDBPyConnection, common_dir: Path) -> bool:
+    """Write ``commit.measured`` for commits that have none yet; says whether there were any. Git processes: 1."""
+    rows = db.execute(
+        'SELECT "commit" FROM commits ANTI JOIN '
+        "(SELECT data ->> 'commit' AS \"commit\" FROM events WHERE kind = 'commit.measured') USING (\"commit\") "
+        f"WHERE how = 'commit' ORDER BY made, \"commit\" LIMIT {_AT_ONCE}"
+    ).fetchall()
+    wanted = [str(commit) for (commit,) in rows]
+    if not wanted:
+        return False
+    try:
+        found = changes_of(Git(common_dir), wanted)
+    except Br3Error:
+        return False  # another time
+    journal = Journal(common_dir)
+    for commit in wanted:
+        files, added, removed = found.get(commit, (None, None, None))
+        facts = {"files": files, "lines_added": added, "lines_removed": removed}
+        journal.append("commit.measured", durable=False, commit=commit, **facts)  # type: ignore[arg-type]
+    journal.sync()
+    return True
