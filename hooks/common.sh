@@ -17,8 +17,9 @@ br3_refuse() {
 
 # br3_event KIND SEVERITY: append one event, with the fields that br3_with has gathered. Below 4 KB, in one write.
 br3_event() {
-    { printf '\n{"ts":"%s","kind":"%s","severity":"%s",%s"pid":%s,"data":{"hook":"%s"%s}}\n' \
-        "$(date -u +%Y-%m-%dT%H:%M:%S.000000Z)" "$1" "$2" \
+    br3_now=$(date -u +%Y-%m-%dT%H:%M:%S.000000Z 2>/dev/null)
+    { [ -n "$br3_now" ] && printf '\n{"ts":"%s","kind":"%s","severity":"%s",%s"pid":%s,"data":{"hook":"%s"%s}}\n' \
+        "$br3_now" "$1" "$2" \
         "${br3_run:+\"run\":\"$br3_run\",}${br3_build:+\"build\":\"$br3_build\",}${br3_task:+\"task\":\"$br3_task\",}" \
         "$$" "$br3_hook" "$br3_fields"
     } 2>/dev/null >>"$br3_journal" || br3_say "$br3_hook could not be recorded in $br3_journal; nothing else is affected"
@@ -98,9 +99,7 @@ br3_find_build() {
 # Sets br3_name: the name git has given to this linked worktree; empty in the main one.
 br3_find_worktree() {
     br3_name=
-    case $br3_git_dir in
-    */worktrees/*) br3_name=${br3_git_dir##*/} ;;
-    esac
+    [ ! -f "$br3_git_dir/commondir" ] || br3_name=${br3_git_dir##*/}
 }
 
 # Reads what `br3 hooks install` and `br3 trust` have compiled. br3_protected is the pattern that br3_branch meets.
@@ -169,6 +168,8 @@ br3_guard_branch() {
 
 # br3_add_trailers FILE: say in the message which build it belongs to, once.
 br3_add_trailers() {
+    # Git's own message of a merge ends without a line break, and what an editor leaves may: trailers would join the line.
+    [ -z "$(tail -c 1 "$1")" ] || printf '\n' >>"$1"
     git interpret-trailers --in-place --no-divider --if-exists doNothing --trailer "Br3-Run: $br3_run" \
         --trailer "Br3-Build: $br3_build" ${br3_task:+--trailer "Br3-Task: $br3_task"} "$1" ||
         br3_say "$br3_hook: the message did not get its trailers; nothing else is affected"

@@ -44,13 +44,17 @@ br3_guard_staged() {
         while IFS= read -r br3_line; do br3_merging=$br3_merging,$br3_line; done <"$br3_git_dir/MERGE_HEAD"
     fi
     "$br3_python" -I -S "$br3_check" staged --merging "${br3_merging#,}" --settings "$br3_home/guard.json" --branch "$br3_branch" --build "$br3_build" \
-        --run "$br3_run" --task "$br3_task" --hook "$br3_hook" --journal "$br3_journal" || exit 1
+        --run "$br3_run" --task "$br3_task" --hook "$br3_hook" --journal "$br3_journal" || case $? in
+    1 | 2) exit 1 ;; # it has said why
+    *) br3_refuse "$br3_hook: $br3_python could not run the guard, so nothing passes. Mend: br3 hooks install" ;;
+    esac
 }
 
 # Whether nothing that is staged has a keyword of a rule, or adds more bytes than a file may have. The byte 1 ends the
 # diff: its position is the number of bytes. A diff that fails counts as a hit, so that Python says why.
 br3_may_pass() {
     br3_hit=$(
+        exec 2>/dev/null # whatever fails here, Python looks, and says what is wrong
         {
             # The same options as br3/guard/patches.py: against every setting and attribute that would hide a line.
             git diff --cached -p --text --no-ext-diff --no-textconv --no-color --no-color-moved --ws-error-highlight=none \
@@ -58,12 +62,11 @@ br3_may_pass() {
                 --ignore-submodules=none --submodule=short --find-renames --irreversible-delete --diff-algorithm=default \
                 --output-indicator-new=+ --output-indicator-old=- --output-indicator-context=' ' || echo '<<<<<<<'
         } | {
-            tr -d '\000\001'
-            printf '\001\n'
+            tr -d '\000\001' && printf '\001\n' # without tr nothing has been looked at
         } | LC_ALL=C grep -a -F -i -b -o -m 1 -f "$br3_home/keywords"
     )
     case $br3_hit in
-    *:?) [ "${br3_hit%%:*}" -le "$br3_max_bytes" ] ;; # the only keyword of one byte
+    *:?) [ "${br3_hit%%:*}" -le "$br3_max_bytes" ] 2>/dev/null ;; # the only keyword of one byte
     *) false ;;
     esac
 }

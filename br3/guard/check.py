@@ -128,7 +128,7 @@ def event_of(finding: Finding) -> tuple[str, str, dict[str, object]]:
     from br3.guard.matching import BY_ID
 
     facts = finding.as_dict()
-    del facts["fix"]
+    del facts["fix"], facts["severity"]  # an event has a severity of its own
     facts |= {"file": finding.file[:_LONGEST_NAME], "masked": finding.masked[:200]}
     if finding.rule in BY_ID:
         return "security.violation", "error", facts

@@ -24,6 +24,7 @@ FILE = "br3/hooks/guard.json"
 
 MAX_BYTES = 5 * 1024 * 1024
 SCHEMA = 1
+_MEND = "Mend: br3 hooks install"
 
 
 class BadSettings(Exception):
@@ -74,7 +75,7 @@ def load(path: str | None) -> Settings:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         if data.get("schema") != SCHEMA:
-            raise BadSettings(f"{path}: schema {SCHEMA} was expected, seen: {data.get('schema')!r}")
+            raise BadSettings(f"{path}: schema {SCHEMA} was expected, seen: {data.get('schema')!r}. {_MEND}")
         return Settings(
             max_bytes=int(data.get("max_bytes", MAX_BYTES)),
             fail_on={"low": "low", "medium": "medium", "high": "high"}[data.get("fail_on", "medium")],
@@ -85,4 +86,4 @@ def load(path: str | None) -> Settings:
             owns_action={"warn": "warn", "block": "block"}[data.get("owns_action", "block")],
         )
     except (OSError, ValueError, TypeError, AttributeError, KeyError, re.error) as error:
-        raise BadSettings(f"{path}: {error!r}") from error
+        raise BadSettings(f"{path}: {type(error).__name__}: {error}. {_MEND}") from error

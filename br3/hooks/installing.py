@@ -109,7 +109,7 @@ def install(
             directory.mkdir(parents=True, exist_ok=True)
             for hook in (*places.HOOKS, places.OPT_IN):
                 if hook in wanted:
-                    notes += _put_in(common_dir, made, directory, hook)
+                    notes += _put_in(common_dir, made, directory, hook, shared=_is_outside(repository, directory))
                 elif _content(directory / hook) is not None and shims.is_ours(_content(directory / hook) or b""):
                     notes += _take_out_one(common_dir, directory, hook, kept)
         _write(common_dir, made)
@@ -155,8 +155,9 @@ def version(git: Git) -> tuple[int, int]:
 
 
 def hooks_directory(git: Git) -> Path:
-    """Where git looks for hooks from here."""
-    return Path(git("rev-parse", "--path-format=absolute", "--git-path", "hooks").text)
+    """Where git looks for hooks from here. With an empty core.hooksPath that is the root of the filesystem, which git
+    tells only when it is asked for a hook."""
+    return Path(git("rev-parse", "--path-format=absolute", "--git-path", "hooks/pre-commit").text).parent
 
 
 def configured(git: Git) -> tuple[str, ...]:
@@ -175,7 +176,7 @@ def _permit(repository: Repository, git: Git, directory: Path, *, tracked: bool,
     if resolved.is_relative_to(repository.common_dir):
         return
     root = repository.worktree
-    if root is None or not resolved.is_relative_to(root.resolve()):
+    if root is None or _is_outside(repository, directory):
         if not outside:
             raise Refused(
                 f"core.hooksPath leads outside of the repository, to {directory}: every repository with it would get "
@@ -198,7 +199,14 @@ def _permit(repository: Repository, git: Git, directory: Path, *, tracked: bool,
         )
 
 
-def _put_in(common_dir: Path, made: Manifest, directory: Path, hook: str) -> list[str]:
+def _is_outside(repository: Repository, directory: Path) -> bool:
+    """Whether a hooks' directory is no part of the repository, so that others may use it too."""
+    resolved, root = directory.resolve(), repository.worktree
+    inside = resolved.is_relative_to(repository.common_dir)
+    return not inside and (root is None or not resolved.is_relative_to(root.resolve()))
+
+
+def _put_in(common_dir: Path, made: Manifest, directory: Path, hook: str, *, shared: bool) -> list[str]:
     """Put one shim in; what is in its way is backed up, then renamed."""
     place, beside = directory / hook, directory / f"{hook}{shims.KEPT}"
     kept = made.directories[str(directory)]
@@ -230,7 +238,7 @@ def _put_in(common_dir: Path, made: Manifest, directory: Path, hook: str) -> lis
     was = _content(beside)
     if was is None and hook in kept:
         kept[hook].pop("maker", None)
-    compiling.replace(place, shims.shim(hook, was), 0o755)
+    compiling.replace(place, shims.shim(hook, was, shared=shared), 0o755)
     return notes
 
 

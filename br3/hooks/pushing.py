@@ -6,6 +6,7 @@ the one that the push was started from; a tree that has passed once is not teste
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from br3.dispatch.sessions import Session
-from br3.errors import Refused
+from br3.errors import Refused, UsageError
 from br3.guard import check, commits, exemptions, gitleaks
 from br3.guard import settings as guarding
 from br3.guard.findings import Finding, Outcome, at_least
@@ -61,7 +62,7 @@ class Ref:
 
 def push(remote: str, url: str, given: bytes) -> int:
     """Look at a push; 0 when it may go, 1 when not. ``given`` are git's lines."""
-    repository = discover(Path.cwd())
+    repository = _repository()
     pushed = read_refs(given)
     journal = Journal(repository.common_dir)
     settings = guarding.load(str(repository.common_dir / guarding.FILE))
@@ -77,6 +78,19 @@ def push(remote: str, url: str, given: bytes) -> int:
     heads = [ref.commit for ref in pushed if not ref.deletes]
     journal.append("hook.pushed", hook="pre-push", remote=remote, refs=names[:50], commits=heads[:50])
     return 0
+
+
+def _repository() -> Repository:
+    """The one that git pushes from: a git directory that it names (``--git-dir``) counts, not what lies around us."""
+    named = os.environ.get("GIT_DIR")
+    if named is None:
+        return discover(Path.cwd())
+    by_name = discover(Path(named))
+    try:
+        here = discover(Path.cwd())
+    except UsageError:
+        return by_name
+    return here if here.common_dir == by_name.common_dir else by_name
 
 
 def read_refs(given: bytes) -> list[Ref]:
@@ -125,9 +139,7 @@ def _protected(repository: Repository, pushed: Sequence[Ref], settings: guarding
 
     It may be moved forward to what br3 has landed there; everything else is refused.
     """
-    from os import environ
-
-    skipped = exemptions.skipped_rules(environ)
+    skipped = exemptions.skipped_rules(os.environ)
     for ref in pushed:
         if ref.branch is None or not is_protected(ref.branch, settings.protect):
             continue

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from shlex import quote
 
+from br3.hooks import places
+
 MARK = "# br3 hook shim"
 KEPT = ".br3-kept"
 
@@ -26,6 +28,10 @@ fi
 [ -d "$br3_dir/br3/hooks" ] || br3_dir=$(git rev-parse --git-common-dir 2>/dev/null)
 br3_home=$br3_dir/br3/hooks
 """
+
+_MEND = "Mend: br3 hooks install"
+_DAMAGED = f"is damaged, so nothing passes. {_MEND}"
+_GONE = f"br3 is no longer in this repository, so nothing was looked at; without it, remove this hook. {_MEND}"
 
 # pre-commit and prek run a hook that they found as NAME.legacy. When what we keep is one of theirs, it must not be run
 # again from there.
@@ -69,15 +75,16 @@ _WITH_INPUT = ("pre-push", "post-rewrite", "reference-transaction")
 _SHELL = re.compile(rb"#! ?(/\S*/)(?:env +)?(sh|bash|dash|ash|ksh)((?: +-[a-z]+)?)[ \t]*\r?\n")
 
 
-def shim(hook: str, kept: bytes | None = None) -> bytes:
-    """The file for the hooks' directory; ``kept`` is the content of what was there before."""
+def shim(hook: str, kept: bytes | None = None, *, shared: bool = False) -> bytes:
+    """The file for the hooks' directory; ``kept`` is the content of what was there before. ``shared``: repositories use
+    the directory that br3 was never installed in."""
     return "".join(
         [
             "#!/bin/sh\n",
             f"{MARK} for {hook}: `br3 hooks uninstall` takes it out and puts back what was here before.\n",
             _chained(hook, kept) if kept is not None else "",
             _FIND,
-            f'[ ! -f "$br3_home/{hook}" ] || . "$br3_home/{hook}"\n',
+            f"{_call(hook, shared)}\n",
         ]
     ).encode()
 
@@ -88,8 +95,19 @@ def command(hook: str) -> str:
         'd=${GIT_COMMON_DIR:-${GIT_DIR:-.git}}; c=; [ ! -f "$d/commondir" ] || IFS= read -r c <"$d/commondir"; '
         'case $c in "") ;; /*) d=$c ;; *) d=$d/$c ;; esac; '
         '[ -d "$d/br3/hooks" ] || d=$(git rev-parse --git-common-dir); '
-        f'br3_home=$d/br3/hooks; [ ! -f "$br3_home/{hook}" ] || . "$br3_home/{hook}"'
+        f"br3_home=$d/br3/hooks; {_call(hook)}; :"  # git puts the arguments behind it
     )
+
+
+def _call(hook: str, shared: bool = False) -> str:
+    """Run br3's script. What guards lets nothing pass when a part of br3 is missing, and says so when all of it is:
+    as long as there is no manifest, nothing is known to be wanted."""
+    there = f'if [ -f "$br3_home/{hook}" ] && [ -f "$br3_home/common.sh" ]; then . "$br3_home/{hook}"'
+    if hook not in places.GUARDING:
+        return f"{there}; fi"
+    damaged = f'echo "br3: {hook}: $br3_home {_DAMAGED}" >&2; exit 1'
+    gone = "" if shared or hook == "prepare-commit-msg" else f'; else echo "br3: {hook}: {_GONE}" >&2'
+    return f'{there}; elif [ -f "$br3_home/manifest.json" ]; then {damaged}{gone}; fi'
 
 
 def is_ours(content: bytes) -> bool:

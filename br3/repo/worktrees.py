@@ -79,13 +79,16 @@ def discover(directory: Path) -> Repository:
     questions = ("--git-common-dir", "--is-bare-repository", "--is-inside-work-tree", "--show-toplevel")
     done = Git(directory)("rev-parse", "--path-format=absolute", *questions, ok=(0, 128))
     lines = done.text.split("\n")
-    if len(lines) < 3:
+    # A path may have line breaks: what tells where the first one ends are the two answers after it.
+    answers = ("true", "false")
+    at = next((n for n in range(1, len(lines) - 1) if lines[n] in answers and lines[n + 1] in answers), None)
+    if at is None:
         said = os.fsdecode(done.err).strip()
         if "dubious ownership" in said or "safe.directory" in said:
             raise Refused(f"git does not trust {directory}: {said.splitlines()[0]}")
         raise UsageError(f"{directory} is not in a git repository", hint="go to your repository, or: git init")
-    inside = lines[2] == "true" and done.code == 0
-    return Repository(Path(lines[0]).resolve(), Path("\n".join(lines[3:])) if inside else None)
+    inside = lines[at + 1] == "true" and done.code == 0
+    return Repository(Path("\n".join(lines[:at])).resolve(), Path("\n".join(lines[at + 2 :])) if inside else None)
 
 
 def list_worktrees(git: Git) -> list[Worktree]:
