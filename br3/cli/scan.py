@@ -66,7 +66,7 @@ def scan(
         raise UsageError("--staged, --all, --range and PATH exclude each other")
     if as_json and as_sarif:
         raise UsageError("--json and --sarif exclude each other")
-    place = _place(need_git=staged or revisions is not None)
+    place = _place(staged=staged, revisions=revisions)
     outcome = _scanned(place, paths, staged, revisions, with_gitleaks)
     if update_baseline:
         return _update(place, outcome, whole=not (paths or staged or revisions), as_json=as_json)
@@ -82,16 +82,20 @@ def scan(
     return 1 if any(at_least(finding.severity, fail_on) for finding in outcome.findings) else 0
 
 
-def _place(*, need_git: bool) -> _Place:
+def _place(*, staged: bool, revisions: str | None) -> _Place:
     """The worktree that we are in; where there is none and none is needed, the directory."""
     from br3.repo.worktrees import discover
 
     try:
         repo = discover(Path.cwd())
     except Br3Error:
-        if need_git:
+        if staged or revisions is not None:
             raise
         return _Place(Path.cwd(), None)
+    if repo.worktree is None and revisions is None:
+        raise UsageError(
+            "there is no worktree here, so no files to scan", hint="br3 scan --range A..B looks at commits"
+        )
     return _Place(repo.worktree or Path.cwd(), repo.common_dir)
 
 
@@ -110,24 +114,30 @@ def _settings(place: _Place) -> Settings:
 def _scanned(
     place: _Place, paths: tuple[Path, ...], staged: bool, revisions: str | None, with_gitleaks: bool
 ) -> Outcome:
-    from br3.guard import commits, gitleaks, trees
-    from br3.guard import staged as staging
     from br3.guard.plumbing import CannotAsk
 
     settings = _settings(place)
     only = None
     try:
         if staged:
+            from br3.guard import staged as staging
+
             outcome = staging.scan(settings, directory=os.fspath(place.root))
         elif revisions is not None:
+            from br3.guard import commits
+
             outcome = commits.scan(_commits(place.root, revisions), settings, directory=os.fspath(place.root))
         else:
+            from br3.guard import trees
+
             only = trees.files(place.root, paths)
             outcome = trees.scan(place.root, only, settings)
     except CannotAsk as error:
         raise Br3Error(str(error), hint="--debug shows where") from error
     if with_gitleaks:
-        gitleaks.add(outcome, place.root, staged=staged, commits=revisions, only=only)
+        from br3.guard.gitleaks import add
+
+        add(outcome, place.root, staged=staged, commits=revisions, only=only)
     return outcome
 
 
@@ -136,7 +146,8 @@ def _commits(root: Path, revisions: str) -> list[str]:
     from br3.repo import Git, GitError
 
     try:
-        return Git(root)("rev-list", "--reverse", "--end-of-options", revisions, "--").text.split()
+        words = ("rev-list", "--reverse", "--end-of-options", revisions, "--")
+        return Git(root)(*words, env={"GIT_NO_REPLACE_OBJECTS": "1"}).text.split()
     except GitError as error:
         raise UsageError(f"{revisions} names no commits", hint="a range is A..B, as git log takes it") from error
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 
 from br3.guard import contents, sql
 from br3.guard.exemptions import baseline_path, skipped_rules, sort_out
 from br3.guard.findings import Finding, Outcome
-from br3.guard.patches import OPTIONS, Change, read_names
+from br3.guard.patches import OPTIONS, Change, read_changes, read_names
 from br3.guard.plumbing import Objects, ask
-from br3.guard.settings import Settings
+from br3.guard.settings import MAX_BYTES, Settings
+from br3.secrets import matching
 
 MOST_BYTES = 64 * 1024 * 1024
-"""A diff is read in one go up to this size; beyond, files that are too large are left out first."""
+"""A diff is read in one go up to this size, beyond in portions; a file that alone is beyond is left out."""
 
+# From so many files on, what larger data needs is worth its preparation.
+_MANY = 100
 _NAMES_ONLY = tuple(option for option in OPTIONS if option != "-p")
+PORTION_PATHS = 200
+"""So many paths are given to one git process: the words of a command have a limit."""
 
 
 class Looking:
@@ -29,10 +35,6 @@ class Looking:
         self.outcome = outcome
         self.skipped = skipped_rules(os.environ)
         self._known: dict[str, bool] = {}
-
-    def most_bytes(self) -> int:
-        """A file larger than this is not looked at."""
-        return self.settings.max_bytes or MOST_BYTES
 
     def take(self, found: list[Finding], change: Change | None = None, commit: str | None = None) -> None:
         """Add findings to the outcome, or to what is allowed there."""
@@ -56,19 +58,24 @@ class Looking:
 
     def look(self, changes: list[Change], commit: str | None = None) -> None:
         """Inspect what was added to the files of one diff."""
-        files = [change for change in changes if change.is_file]
-        sizes = self.objects.sizes(change.blob for change in files)
-        for change in files:
+        if len(changes) > _MANY:
+            matching.prepare()
+        for change in changes:
+            if not change.is_file:
+                continue
             if self.settings.ignores(change.path):
                 self.outcome.ignored.append(change.path)
                 self.outcome.skip("ignored")
-            elif self.settings.max_bytes and sizes.get(change.blob, 0) > self.settings.max_bytes:
-                self.outcome.skip("large")
-                finding = contents.oversize(change.path, sizes[change.blob], self.settings.max_bytes)
-                self.take([finding], commit=commit)
-            else:
+                continue
+            most = self.settings.max_bytes
+            added = change.added_bytes if change.is_read else self.objects.sizes([change.blob]).get(change.blob, 0)
+            if most and added > most:
+                self.take([contents.oversize(change.path, added, most)], commit=commit)
+            if change.is_read:
                 self.outcome.scanned += 1
                 self.take(self._inspect(change), change, commit)
+            else:
+                self.outcome.skip("large")
 
     def _inspect(self, change: Change) -> list[Finding]:
         if not change.added:
@@ -77,10 +84,20 @@ class Looking:
         data = contents.plain(b"\n".join(line for _, line in change.added))
         found = contents.inspect(change.path, data, numbers)
         if change.path.endswith(sql.PYTHON + sql.SCRIPT):
-            content = self.objects.content(change.blob)
+            content = self._whole(change, data)
             if content is not None:
-                found += contents.built_sql(change.path, contents.plain(content), set(numbers))
+                found += contents.built_sql(change.path, content, set(numbers))
         return found
+
+    def _whole(self, change: Change, added: bytes) -> bytes | None:
+        """The file that lines were added to; None when it is too large to be parsed."""
+        most = self.settings.max_bytes or MAX_BYTES
+        if change.status == "A":
+            return added if len(added) <= most else None
+        if self.objects.sizes([change.blob]).get(change.blob, most + 1) > most:
+            return None
+        content = self.objects.content(change.blob)
+        return None if content is None else contents.plain(content)
 
     def _in_baseline(self, name: str) -> bool:
         """By the index: a partial commit does not take along what was accepted but isn't part of it."""
@@ -92,17 +109,54 @@ class Looking:
 
 def only_new(changes: list[Change], others: list[Change]) -> list[Change]:
     """Of ``changes``, made against one commit, what is new against another as well: its files, and their lines."""
-    lines = {change.path: {number for number, _ in change.added} for change in others}
-    new = [change for change in changes if change.path in lines]
+    by_path = {change.path: change for change in others}
+    new = [change for change in changes if change.path in by_path]
     for change in new:
-        change.added = [(number, line) for number, line in change.added if number in lines[change.path]]
+        other = by_path[change.path]
+        if other.is_read:
+            change.status = "M"  # what is left is no longer all of a file, though it may be new
+            numbers = {number for number, _ in other.added}
+            change.added = [(number, line) for number, line in change.added if number in numbers]
     return new
 
 
-def without_large(looking: Looking, *command: str) -> tuple[list[Change], list[str]]:
-    """The large files of a diff, and pathspecs that leave them out of it. ``command`` is asked for names only."""
-    printed = ask(*command, *_NAMES_ONLY, directory=looking.directory) or b""
-    changes, _ = read_names(printed)
-    sizes = looking.objects.sizes(change.blob for change in changes if change.is_file)
-    large = [change for change in changes if sizes.get(change.blob, 0) > looking.most_bytes()]
-    return large, ["--", *(f":(top,exclude,literal){change.path}" for change in large)] if large else []
+def changes_of(looking: Looking, *command: str, before: tuple[str, ...] = (), only: Sequence[str] = ()) -> list[Change]:
+    """The changes of one diff: ``command``, git's options, the words ``before`` the paths, ``only`` these paths.
+
+    What is larger than ``MOST_BYTES`` is read in portions; a file is not read when both it and its own diff are larger.
+    """
+
+    def asked(options: tuple[str, ...], paths: Sequence[str], most: int | None) -> bytes | None:
+        specs = ("--", *(f":(top,literal){path}" for path in paths)) if paths else ()
+        return ask(*command, *options, *before, *specs, directory=looking.directory, most=most)
+
+    printed = asked(OPTIONS, only, MOST_BYTES)
+    if printed is not None:
+        return read_changes(printed)[0]
+    names, _ = read_names(asked(_NAMES_ONLY, only, None) or b"")
+    sizes = looking.objects.sizes(change.blob for change in names if change.is_file)
+    whole: list[Change] = []
+    for some in _portions(names, sizes):
+        paths = list(dict.fromkeys(name for change in some for name in (change.before, change.path)))
+        printed = asked(OPTIONS, paths, MOST_BYTES if sizes.get(some[0].blob, 0) > MOST_BYTES else None)
+        if printed is None:
+            some[0].is_read = False
+            whole += some
+        else:
+            whole += read_changes(printed)[0]
+    return whole
+
+
+def _portions(changes: list[Change], sizes: dict[str, int]) -> Iterator[list[Change]]:
+    """Changes that are read together, below ``MOST_BYTES`` unless it is one alone."""
+    some: list[Change] = []
+    size = 0
+    for change in changes:
+        more = sizes.get(change.blob, 0)
+        if some and (size + more > MOST_BYTES or len(some) == PORTION_PATHS):
+            yield some
+            some, size = [], 0
+        some.append(change)
+        size += more
+    if some:
+        yield some

@@ -38,14 +38,14 @@ def main(words: list[str]) -> int:
             return 0
         settings = load(options.get("settings"))
         outcome = _look(command, options, settings)
-        if "journal" in options:
-            _record(options, outcome, settings)
     except Exception as error:  # whatever it is, the commit must not go on as if it had been looked at
         if os.environ.get("BR3_DEBUG") == "1":
             raise
         kind = "" if isinstance(error, (BadSettings, ValueError)) else f"{type(error).__name__}: "
         print(f"br3: the guard could not look: {kind}{printable(str(error))}", file=sys.stderr)
         return 2
+    if "journal" in options:
+        _record(options, outcome, settings)
     return tell(outcome, settings, "nothing was committed")
 
 
@@ -125,7 +125,7 @@ def _fixes(findings: list[Finding]) -> dict[str, list[str]]:
 
 def event_of(finding: Finding) -> tuple[str, str, dict[str, object]]:
     """The kind of event that a blocked finding is, its severity, and its fields."""
-    from br3.guard.matching import BY_ID
+    from br3.secrets.matching import BY_ID
 
     facts = finding.as_dict()
     del facts["fix"], facts["severity"]  # an event has a severity of its own
@@ -145,6 +145,8 @@ def _record(options: dict[str, str], outcome: Outcome, settings: Settings) -> No
     for finding, use in outcome.allowed:
         told.append(("hook.allowed", "warning" if use == "skip" else "info", {"use": use, **event_of(finding)[2]}))
     told += [("hook.allowed", "info", {"use": "ignore", "file": name[:_LONGEST_NAME]}) for name in outcome.ignored]
+    if not told:
+        return
     names = {name: options[name] for name in ("run", "build", "task") if options.get(name)}
     hook = options.get("hook", "")
     now = time.time()

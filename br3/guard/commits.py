@@ -5,9 +5,11 @@ Of a merge only what none of its parents has: that is what the merge itself adde
 
 from __future__ import annotations
 
+import os
 import re
 
-from br3.guard.changed import MOST_BYTES, Looking, only_new, without_large
+from br3.guard import changed
+from br3.guard.changed import Looking, changes_of, only_new
 from br3.guard.findings import Outcome
 from br3.guard.patches import OPTIONS, Change, read_changes
 from br3.guard.plumbing import CannotAsk, Objects, ask
@@ -45,9 +47,9 @@ def _plain(ids: list[str], looking: Looking) -> list[list[Change]]:
     if not ids:
         return []
     given = "".join(f"{commit}\n" for commit in ids).encode()
-    printed = ask(*_DIFF, "--stdin", *OPTIONS, directory=looking.directory, given=given, most=MOST_BYTES)
+    printed = ask(*_DIFF, "--stdin", *OPTIONS, directory=looking.directory, given=given, most=changed.MOST_BYTES)
     if printed is None:
-        return [_one(_DIFF, looking, "--no-commit-id", commit) for commit in ids]
+        return [changes_of(looking, *_DIFF, "--no-commit-id", before=(commit,)) for commit in ids]
     changes: dict[str, list[Change]] = {}
     at = 0
     while at < len(printed):
@@ -63,24 +65,13 @@ def _plain(ids: list[str], looking: Looking) -> list[list[Change]]:
 def _merged(commit: str, parents: list[str], looking: Looking) -> list[Change]:
     """The files that differ from those of all parents, each with the lines that none of them has."""
     printed = ask("diff-tree", "-r", "-c", "--name-only", "--no-commit-id", "-z", commit, directory=looking.directory)
-    names = [b":(top,literal)" + name for name in (printed or b"").split(b"\0") if name]
-    if not names:
-        return []
-    import os
-
-    only = ("--", *(os.fsdecode(name) for name in names))
-    sides = [
-        read_changes(ask("diff-tree", "-r", *OPTIONS, parent, commit, *only, directory=looking.directory) or b"")[0]
-        for parent in parents
-    ]
-    changes = sides[0]
-    for side in sides[1:]:
-        changes = only_new(changes, side)
-    return changes
+    names = [os.fsdecode(name) for name in (printed or b"").split(b"\0") if name]
+    portions = [names[at : at + changed.PORTION_PATHS] for at in range(0, len(names), changed.PORTION_PATHS)]
+    return [change for some in portions for change in _merged_files(commit, parents, looking, some)]
 
 
-def _one(command: tuple[str, ...], looking: Looking, *words: str) -> list[Change]:
-    """The changes of one diff whose large files are left out first."""
-    large, rest = without_large(looking, *command, *words)
-    printed = ask(*command, *OPTIONS, *words, *rest, directory=looking.directory) or b""
-    return read_changes(printed)[0] + large
+def _merged_files(commit: str, parents: list[str], looking: Looking, names: list[str]) -> list[Change]:
+    first, *sides = (changes_of(looking, "diff-tree", "-r", before=(parent, commit), only=names) for parent in parents)
+    for side in sides:
+        first = only_new(first, side)
+    return first

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from br3.guard import matching, sql
+from br3.guard import sql
 from br3.guard.findings import Finding, shorten
+from br3.secrets import matching
 
 CONFLICT_MARKER = "conflict-marker"
 FILE_SIZE = "file-size"
 OTHER_RULES = {
     sql.RULE: "SQL built from strings",
     CONFLICT_MARKER: "Conflict marker",
-    FILE_SIZE: "File over the size allowed",
+    FILE_SIZE: "More added to one file than allowed",
     "protected-branch": "Commit on a protected branch",
     "ownership": "Change outside of what the build owns",
 }
@@ -57,11 +58,14 @@ def plain(data: bytes) -> bytes:
     return data.replace(b"\0", b"") if b"\0" in data else data
 
 
-def inspect(path: str, data: bytes, numbers: list[int] | None = None) -> list[Finding]:
-    """Secrets and conflict markers in ``plain`` data; ``numbers`` are the lines' numbers where they don't count up."""
+def inspect(path: str, data: bytes, numbers: list[int] | None = None, low: bytes | None = None) -> list[Finding]:
+    """Secrets and conflict markers in ``plain`` data; ``numbers`` are the lines' numbers where they don't count up.
+
+    ``low`` is ``data.lower()``, where the caller has it already.
+    """
     findings = []
     line = counted = 0
-    for hit in sorted(matching.find(data), key=lambda hit: hit.at):
+    for hit in sorted(matching.find(data, low), key=lambda hit: hit.at):
         line += data.count(b"\n", counted, hit.at)
         counted = hit.at
         rule = hit.rule
@@ -73,7 +77,7 @@ def inspect(path: str, data: bytes, numbers: list[int] | None = None) -> list[Fi
     return findings
 
 
-def built_sql(path: str, data: bytes, added: set[int] | None) -> list[Finding]:
+def built_sql(path: str, data: bytes, added: set[int] | None, low: bytes | None = None) -> list[Finding]:
     """SQL built from strings in a whole file, on ``added`` lines only where those are given."""
     fix = "pass values as parameters of the statement; names: choose from a fixed list, or quote them with the driver"
     return [
@@ -86,7 +90,7 @@ def built_sql(path: str, data: bytes, added: set[int] | None) -> list[Finding]:
             fix,
             shown.encode("utf-8", "surrogateescape"),
         )
-        for line, severity, shown in sql.find(path, data, added)
+        for line, severity, shown in sql.find(path, data, added, low)
     ]
 
 
@@ -102,7 +106,7 @@ def _markers(path: str, data: bytes, numbers: list[int] | None) -> list[Finding]
 
 
 def oversize(path: str, size_bytes: int, most_bytes: int) -> Finding:
-    """The finding of a file that is too large."""
-    shown = f"{size_bytes / 2**20:.1f} MB, allowed are {most_bytes / 2**20:.1f}"
+    """The finding of a file to which too much is added."""
+    shown = f"{size_bytes / 2**20:.1f} MB added, allowed are {most_bytes / 2**20:.1f}"
     fix = "keep it out of git (git lfs, an artifact store); [hooks] max_bytes changes the limit"
     return Finding(path, 0, FILE_SIZE, "medium", shown, fix, path.encode("utf-8", "surrogateescape"))

@@ -16,18 +16,20 @@ from br3.guard.findings import Finding, Outcome
 
 BASELINE = ".br3/baseline"
 
-# The sign of a comment, then the rules up to where the list ends.
-_ALLOW = (
-    rb"(?i)(?:#|//|/\*|--|<!--|;|%|\*|\"\"\"|'''|\bREM\b|\{#|\(\*).{0,200}?br3-allow:[\t ]*"
-    rb"([a-z0-9-]+(?:[\t ]*,[\t ]*[a-z0-9-]+)*)"
-)
+_ALLOW = rb"(?i)br3-allow:[\t ]*([a-z0-9-]++(?:[\t ]*+,[\t ]*+[a-z0-9-]++)*+)"
+# The sign of a comment, at most so many bytes before it.
+_COMMENT = rb"(?i)#|//|/\*|--|<!--|;|%|\*|\"\"\"|'''|\bREM\b|\{#|\(\*"
+_COMMENT_BYTES = 200
 _COMMENT_ALONE = rb"(?i)[\t ]*(?:#|//|/\*|--|<!--|;|%|\*|REM\b|\{#|\(\*)"
 
 
 def allowed_rules(line: bytes) -> frozenset[str]:
     """The rules that a comment on this line lets through."""
-    found = re.search(_ALLOW, line)
-    return frozenset(re.split(r"[\t ]*,[\t ]*", found[1].decode().lower())) if found else frozenset()
+    rules: frozenset[str] = frozenset()
+    for found in re.finditer(_ALLOW, line):
+        if re.search(_COMMENT, line[max(found.start() - _COMMENT_BYTES, 0) : found.start()]):
+            rules |= frozenset(re.split(r"[\t ]*,[\t ]*", found[1].decode().lower()))
+    return rules
 
 
 def allowed_above(line: bytes) -> frozenset[str]:
@@ -49,7 +51,7 @@ def digest(finding: Finding) -> str:
 
 
 def _is_secret(finding: Finding) -> bool:
-    from br3.guard.matching import BY_ID
+    from br3.secrets.matching import BY_ID
 
     return finding.rule in BY_ID
 
@@ -67,10 +69,11 @@ def sort_out(
     ``line_of`` gives a line of the finding's file by its number, None where there is none; ``in_baseline`` says
     whether a digest is in the baseline.
     """
+    comments: dict[tuple[str, int], frozenset[str]] = {}
     for finding in found:
         if finding.rule in skipped:
             outcome.allowed.append((finding, "skip"))
-        elif _has_comment(finding, line_of):
+        elif finding.rule in _by_comment(finding, line_of, comments):
             outcome.allowed.append((finding, "comment"))
         elif in_baseline(name := digest(finding)):
             outcome.digests.add(name)
@@ -79,13 +82,19 @@ def sort_out(
             outcome.findings.append(finding)
 
 
-def _has_comment(finding: Finding, line_of: Callable[[Finding, int], bytes | None]) -> bool:
+def _by_comment(
+    finding: Finding,
+    line_of: Callable[[Finding, int], bytes | None],
+    known: dict[tuple[str, int], frozenset[str]],
+) -> frozenset[str]:
+    """The rules that comments let through on the finding's line; ``known`` are those of lines read already."""
     if finding.line == 0:
-        return False
-    line, above = line_of(finding, finding.line), line_of(finding, finding.line - 1)
-    return (line is not None and finding.rule in allowed_rules(line)) or (
-        above is not None and finding.rule in allowed_above(above)
-    )
+        return frozenset()
+    place = finding.file, finding.line
+    if place not in known:
+        line, above = line_of(finding, finding.line), line_of(finding, finding.line - 1)
+        known[place] = allowed_rules(line or b"") | allowed_above(above or b"")
+    return known[place]
 
 
 def baseline_path(name: str) -> str:

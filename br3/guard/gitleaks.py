@@ -16,7 +16,8 @@ from typing import Any
 
 from br3.errors import Br3Error, UsageError
 from br3.guard.exemptions import baseline_path, skipped_rules, sort_out
-from br3.guard.findings import HIDDEN, Finding, Outcome
+from br3.guard.findings import Finding, Outcome
+from br3.secrets.masks import HIDDEN
 
 _FIX = "revoke it where it was issued, read it from the environment instead; no secret: a comment `gitleaks:allow`"
 

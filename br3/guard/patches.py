@@ -30,10 +30,11 @@ class Change:
     """One changed file.
 
     ``path`` is its new name (of a deleted file its last), ``before`` its old one. ``status`` is git's letter, ``mode``
-    and ``blob`` what it is now. ``added`` are (line number, line without its end).
+    and ``blob`` what it is now. ``added`` are (line number, line without its end); ``is_read`` says whether they are
+    known.
     """
 
-    __slots__ = ("added", "before", "blob", "mode", "path", "status")
+    __slots__ = ("added", "before", "blob", "is_read", "mode", "path", "status")
 
     def __init__(self, mode: bytes, blob: bytes, status: bytes, before: bytes, path: bytes) -> None:
         self.mode = mode
@@ -42,11 +43,17 @@ class Change:
         self.before = os.fsdecode(before)
         self.path = os.fsdecode(path)
         self.added: list[tuple[int, bytes]] = []
+        self.is_read = True
 
     @property
     def is_file(self) -> bool:
         """Whether there is a regular file now: no link, no submodule, not deleted."""
         return self.mode.startswith(b"100")
+
+    @property
+    def added_bytes(self) -> int:
+        """How many bytes the added lines have, their ends included."""
+        return sum(len(line) for _, line in self.added) + len(self.added)
 
 
 def read_changes(printed: bytes, at: int = 0) -> tuple[list[Change], int]:

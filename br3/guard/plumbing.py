@@ -153,8 +153,11 @@ def _environment() -> dict[bytes, bytes]:
     environment = dict(os.environb)
     for name in _PATHSPECS:
         environment.pop(name, None)
-    # br3's own calls start no hooks; a look must not fight for the index's lock.
-    environment.update({b"BR3_HOOKS": b"own", b"GIT_OPTIONAL_LOCKS": b"0", b"LC_ALL": b"C"})
+    # br3's own calls start no hooks; a look must not fight for the index's lock; what is pushed are the objects
+    # themselves, whatever replaces them here.
+    environment.update(
+        {b"BR3_HOOKS": b"own", b"GIT_OPTIONAL_LOCKS": b"0", b"GIT_NO_REPLACE_OBJECTS": b"1", b"LC_ALL": b"C"}
+    )
     return environment
 
 

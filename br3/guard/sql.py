@@ -21,20 +21,24 @@ _SINKS = (b"execut", b"query", b"raw", b"sql", b"fetch", b"text(", b"prepare", b
 _SCRIPT_SINKS = (b"execut", b"query", b"raw", b"sql", b"prepare", b"unsafe", b".exec(", b".run(", b".all(", b".get(")
 
 # How a statement begins, right after what opens a string; more would be found by ``sql_naming.STATEMENT``, later. Many
-# docstrings begin with Create and Update.
+# docstrings begin with Create and Update. A comment ends with its line, an option of a command line with the string.
 _OPENS = (
-    rb"[\"'`](?:\s|\\n)*(?:--|/\*|select\s|(?:insert|replace|merge)\s+(?:or\s+\w+\s+)?into\b|delete\s+from\b|grant\s|"
+    rb"[\"'`](?:\s|\\n)*+(?:--(?:\s|[^\"'`\n\\]*+[\n\\])|/\*|select\s|(?:insert|replace|merge)\s+(?:or\s+\w+\s+)?into\b|delete\s+from\b|grant\s|"
     rb"exec(?:ute)?\s|with\s+(?:recursive\s+)?\S+\s+as\b|update\s[^\"'`]{1,120}?(?:\sset\s|[\"'`])|"
     rb"(?:create|alter|drop|truncate)\s+(?:or\s+replace\s+)?(?:temp|unique|table|view|index|schema|database|user|role|"
     rb"function|trigger))"
 )
 
 
-def find(path: str, data: bytes, added: set[int] | None) -> list[tuple[int, str, str]]:
-    """(line, severity, statement) of SQL built from strings in a file, on ``added`` lines where those are given."""
+def find(path: str, data: bytes, added: set[int] | None, low: bytes | None = None) -> list[tuple[int, str, str]]:
+    """(line, severity, statement) of SQL built from strings in a file, on ``added`` lines where those are given.
+
+    ``low`` is ``data.lower()``, where the caller has it already.
+    """
     if not path.endswith(PYTHON + SCRIPT):
         return []
-    low = data.lower()
+    if low is None:
+        low = data.lower()
     python = path.endswith(PYTHON)
     for word in _SINKS if python else _SCRIPT_SINKS:
         if word in low:

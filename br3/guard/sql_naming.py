@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 STATEMENT = (
-    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:select\b.{1,4000}?\bfrom\b|insert\s+(?:or\s+\w+\s+)?into\b|"
+    r"\s*+(?:--[^\n]*+\n\s*+|(?>/\*.*?\*/)\s*+)*+(?:select\b.{1,4000}?\bfrom\b|insert\s+(?:or\s+\w+\s+)?into\b|"
     r"update\s.{1,400}?\bset\b|delete\s+from\b|replace\s+into\b|merge\s+into\b|with\s+(?:recursive\s+)?\S+\s+as\s*\(|"
     r"(?:create|alter|drop|truncate)\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?:unique\s+)?"
     r"(?:table|view|index|schema|database|user|role|function|trigger)\b|grant\s.{1,200}?\bto\b|exec(?:ute)?\s+\w)"

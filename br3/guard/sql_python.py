@@ -38,7 +38,41 @@ class _Built:
         return _Built(self.text + other.text, self.holes + other.holes, self.nodes + other.nodes)
 
 
-_Names = dict[str, list[ast.expr]]
+_Scope = dict[str, list[ast.expr]]
+
+# Of a statement: names that are made of one another in many ways would otherwise be followed without end.
+_MOST_STEPS = 3000
+
+
+class _Names:
+    """What names were given, those of a function before those of what is around it; and how long to go on looking."""
+
+    __slots__ = ("_hidden", "_left", "_scopes")
+
+    def __init__(self, scopes: tuple[_Scope, ...]) -> None:
+        self._scopes = scopes
+        self._hidden: frozenset[str] = frozenset()
+        self._left = [_MOST_STEPS]
+
+    def get(self, name: str) -> list[ast.expr]:
+        """All that a name was given, in order."""
+        if name not in self._hidden:
+            for scope in self._scopes:
+                if name in scope:
+                    return scope[name]
+        return []
+
+    def without(self, name: str) -> _Names:
+        """The same without a name, which may be part of what it was given."""
+        names = _Names(self._scopes)
+        names._hidden = self._hidden | {name}
+        names._left = self._left
+        return names
+
+    def is_over(self) -> bool:
+        """Whether there was enough looking; counts this step."""
+        self._left[0] -= 1
+        return self._left[0] < 0
 
 
 def find(data: bytes, added: set[int] | None) -> list[tuple[int, str, str]]:
@@ -55,7 +89,10 @@ def find(data: bytes, added: set[int] | None) -> list[tuple[int, str, str]]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     looking = _Looking(called, added)
-    looking.visit(tree, {}, {})
+    try:
+        looking.visit(tree, ())
+    except RecursionError:
+        pass  # nested deeper than anyone writes; what was found until then counts
     return sorted((line, level, shown) for (line, shown), level in looking.found.items())
 
 
@@ -77,21 +114,23 @@ class _Looking:
         self.added = added
         self.found: dict[tuple[int, str], str] = {}
 
-    def visit(self, scope: ast.AST, names: _Names, outer: _Names) -> None:
+    def visit(self, scope: ast.AST, outer: tuple[_Scope, ...]) -> None:
         """Look through one scope, then those within it."""
+        names: _Scope = {}
         inner: list[ast.AST] = []
         calls: list[ast.Call] = []
         self._gather(scope, names, calls, inner)
+        scopes = (names, *outer)
         for call in calls:
             for argument in _statements(call):
-                told = _judge(argument, call, {**outer, **names}, self.added)
+                told = _judge(argument, call, _Names(scopes), self.added)
                 if told is not None:
                     line, level, shown = told
                     self.found[line, shown] = worst([level, self.found.get((line, shown), "low")])
         for function in inner:
-            self.visit(function, {}, {**outer, **names})
+            self.visit(function, scopes)
 
-    def _gather(self, scope: ast.AST, names: _Names, calls: list[ast.Call], inner: list[ast.AST]) -> None:
+    def _gather(self, scope: ast.AST, names: _Scope, calls: list[ast.Call], inner: list[ast.AST]) -> None:
         """The assignments of a scope in order, its calls, the functions in it."""
         waiting = _children(scope)
         while waiting:
@@ -132,7 +171,7 @@ def _nested(node: ast.stmt) -> list[ast.AST]:
     return [inner for part in parts for inner in (part.body if isinstance(part, ast.ExceptHandler) else [part])][::-1]
 
 
-def _assign(target: ast.expr, value: ast.expr, names: _Names) -> None:
+def _assign(target: ast.expr, value: ast.expr, names: _Scope) -> None:
     if isinstance(target, ast.Name):
         names.setdefault(target.id, []).append(value)
     elif isinstance(target, (ast.Tuple, ast.List)):
@@ -141,7 +180,7 @@ def _assign(target: ast.expr, value: ast.expr, names: _Names) -> None:
             _assign(part, values[number] if values and len(values) == len(target.elts) else value, names)
 
 
-def _assign_items(target: ast.expr, value: ast.expr, names: _Names) -> None:
+def _assign_items(target: ast.expr, value: ast.expr, names: _Scope) -> None:
     """What a loop over a literal gives its variable; over anything else, that thing's name stands for its items."""
     if isinstance(value, (ast.Tuple, ast.List, ast.Set)) and value.elts:
         for item in value.elts:
@@ -177,13 +216,13 @@ def _lines(nodes: list[ast.expr]) -> set[int]:
 
 def _shown(built: _Built) -> str:
     parts = built.text.split(_HOLE)
-    holes = [f"{{{ast.unparse(hole)}}}" for hole in built.holes]
+    holes = [f"{{{_written(hole)}}}" for hole in built.holes]
     return "".join(part + hole for part, hole in zip(parts, [*holes, *[""] * len(parts)]))  # noqa: B905
 
 
 def _build(node: ast.expr, names: _Names, depth: int) -> _Built | None:
     """The string that an expression makes; None when it is not made from strings here."""
-    if depth > _DEEP:
+    if depth > _DEEP or names.is_over():
         return None
     if isinstance(node, ast.Constant):
         return _Built(node.value.replace(_HOLE, "{ }"), [], [node]) if isinstance(node.value, str) else None
@@ -264,8 +303,8 @@ def _from_method(node: ast.Call, function: ast.Attribute, names: _Names, depth: 
 
 def _from_name(node: ast.Name, names: _Names, depth: int) -> _Built | None:
     """All that a variable was given, in order: a statement that grows with ``+=`` is their sum."""
-    values = names.get(node.id, ())
-    without = {name: value for name, value in names.items() if name != node.id}
+    values = names.get(node.id)
+    without = names.without(node.id)
     built = [b for value in values if (b := _build(value, without, depth + 1)) is not None]
     if not built or len(built) < len(values):
         return next((b for b in built if b.holes and _STATEMENT.match(b.text)), None)
@@ -283,9 +322,9 @@ def _level(node: ast.expr, names: _Names, depth: int) -> str | None:
         return None
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("int", "float", "len", "bool"):
         return "low"
-    if isinstance(node, ast.Name) and depth < _DEEP:
-        values = names.get(node.id, ())
-        without = {name: value for name, value in names.items() if name != node.id}
+    if isinstance(node, ast.Name) and depth < _DEEP and not names.is_over():
+        values = names.get(node.id)
+        without = names.without(node.id)
         levels = [_level(value, without, depth + 1) or "low" for value in values]
         if levels:
             own = severity_of(node.id)
@@ -296,7 +335,14 @@ def _level(node: ast.expr, names: _Names, depth: int) -> str | None:
         return worst([_level(side, names, depth + 1) or "low" for side in (node.body, node.orelse)])
     if isinstance(node, ast.Call) and _is_join(node) and node.args:
         return _level(_item(node.args[0]), names, depth + 1) or "low"
-    return severity_of(ast.unparse(node))
+    return severity_of(_written(node))
+
+
+def _written(node: ast.expr) -> str:
+    try:
+        return ast.unparse(node)
+    except RecursionError:
+        return "…"
 
 
 def _is_join(node: ast.Call) -> bool:
@@ -310,7 +356,7 @@ def _item(node: ast.expr) -> ast.expr:
 
 def _is_marks(node: ast.expr, names: _Names, depth: int) -> bool:
     """Whether an expression makes only ``?, ?, ?`` or ``%s, %s``, however many."""
-    if depth > _DEEP:
+    if depth > _DEEP or names.is_over():
         return False
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str) and _MARKS.fullmatch(node.value) is not None
@@ -324,7 +370,7 @@ def _is_marks(node: ast.expr, names: _Names, depth: int) -> bool:
     if isinstance(node, ast.Subscript):
         return _is_marks(node.value, names, depth + 1)
     if isinstance(node, ast.Name):
-        values = names.get(node.id, ())
-        without = {name: value for name, value in names.items() if name != node.id}
+        values = names.get(node.id)
+        without = names.without(node.id)
         return bool(values) and all(_is_marks(value, without, depth + 1) for value in values)
     return False

@@ -19,6 +19,7 @@ from br3.guard.exemptions import baseline_path, skipped_rules, sort_out
 from br3.guard.findings import Finding, Outcome
 from br3.guard.settings import MAX_BYTES, Settings
 from br3.repo import Git
+from br3.secrets import matching
 
 _FILES_A_PROCESS = 250
 """Below this a process costs more than it saves."""
@@ -82,16 +83,19 @@ def _processors() -> int:
 def _scan(root: Path, names: Sequence[str], settings: Settings) -> Outcome:
     outcome = Outcome()
     skipped = skipped_rules(os.environ)
+    most_bytes = settings.max_bytes or MAX_BYTES
+    base = os.path.join(root, "")
     for name in names:
         if settings.ignores(name):
             outcome.ignored.append(name)
             outcome.skip("ignored")
             continue
-        data = _read(os.path.join(root, name), settings.max_bytes or MAX_BYTES, outcome)
+        data = _read(base + name, most_bytes, outcome)
         if data is None:
             continue
         outcome.scanned += 1
-        found = contents.inspect(name, data) + contents.built_sql(name, data, None)
+        low = data.lower()
+        found = contents.inspect(name, data, low=low) + contents.built_sql(name, data, None, low)
         if found:
             _sort_out(root, data, found, outcome, settings, skipped)
     return outcome
@@ -129,18 +133,21 @@ def _read(path: str, most_bytes: int, outcome: Outcome) -> bytes | None:
     except OSError:
         outcome.skip("link" if os.path.islink(path) else "unreadable")
         return None
-    about = os.fstat(descriptor)
-    if not stat.S_ISREG(about.st_mode) or about.st_size > most_bytes:
-        os.close(descriptor)
-        if stat.S_ISREG(about.st_mode):
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            return None  # a submodule, another repository within this one, a pipe
+        if about.st_size > most_bytes:
             outcome.skip("large")
-        return None  # a submodule, another repository within this one, a pipe
-    with open(descriptor, "rb", buffering=0) as file:
-        try:
-            data = file.readall()
-        except OSError:
-            outcome.skip("unreadable")
             return None
+        data = os.read(descriptor, about.st_size + 1)
+        while about.st_size < len(data) <= most_bytes and (more := os.read(descriptor, most_bytes)):
+            data += more  # it has grown
+    except OSError:
+        outcome.skip("unreadable")
+        return None
+    finally:
+        os.close(descriptor)
     if contents.is_binary(data):
         outcome.skip("binary")
         return None
@@ -149,6 +156,7 @@ def _read(path: str, most_bytes: int, outcome: Outcome) -> bytes | None:
 
 def _forked(root: Path, names: Sequence[str], settings: Settings, processes: int) -> Outcome:
     """Share out the files; this process takes the first share."""
+    matching.prepare()
     children = [_fork(root, names[number::processes], settings) for number in range(1, processes)]
     outcome = _scan(root, names[::processes], settings)
     for pid, descriptor in children:

@@ -102,7 +102,8 @@ def command(hook: str) -> str:
 def _call(hook: str, shared: bool = False) -> str:
     """Run br3's script. What guards lets nothing pass when a part of br3 is missing, and says so when all of it is:
     as long as there is no manifest, nothing is known to be wanted."""
-    there = f'if [ -f "$br3_home/{hook}" ] && [ -f "$br3_home/common.sh" ]; then . "$br3_home/{hook}"'
+    parts = " && ".join(f'[ -f "$br3_home/{name}" ]' for name in (hook, *places.SHARED))
+    there = f'if {parts}; then . "$br3_home/{hook}"'
     if hook not in places.GUARDING:
         return f"{there}; fi"
     damaged = f'echo "br3: {hook}: $br3_home {_DAMAGED}" >&2; exit 1'

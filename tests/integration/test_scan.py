@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from br3.guard import check, trees
-from br3.guard.examples import fill
 from br3.guard.findings import Outcome
 from br3.guard.settings import Settings
+from br3.secrets import matching
+from br3.secrets.examples import fill
+from br3.secrets.rules import RULES
 from tests.conftest import Said, Scratch
 
 CHECKOUT = Path(check.__file__).parent.parent.parent
@@ -188,7 +190,7 @@ def test_no_attribute_hides_a_file(repo: Scratch, attribute: str) -> None:
     assert staged(repo) == [("a.txt", 2, "github")]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-8-sig"])
 def test_other_encodings_are_read(repo: Scratch, encoding: str) -> None:
     (repo.path / "a.txt").write_bytes(f"one\ntwo {TOKEN}\n".encode(encoding))
     (repo.path / "nul.txt").write_bytes(b"\0\n" + TOKEN.encode() + b"\0\n")
@@ -414,29 +416,74 @@ def test_sql_is_told_on_added_lines_though_the_whole_file_is_read(repo: Scratch)
 def test_conflict_markers_and_large_files_are_told(repo: Scratch) -> None:
     repo.write("a.txt", "<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> side\n")
     with open(repo.path / "large.bin", "wb") as file:
-        file.truncate(5 * 2**20 + 1)
-    with open(repo.path / "just.bin", "wb") as file:
         file.truncate(5 * 2**20)
+    with open(repo.path / "just.bin", "wb") as file:
+        file.truncate(5 * 2**20 - 1)
     repo.git("add", ".")
     expected = [("a.txt", 1, "conflict-marker"), ("a.txt", 5, "conflict-marker"), ("large.bin", 0, "file-size")]
     assert staged(repo) == expected
     repo.commit()
     said = scan(repo, "--range", "HEAD~1..HEAD", "--json", code=1)
     assert places(said) == expected
+    repo.write("larger.txt", "x" * (5 * 2**20 + 1))
     said = scan(repo, "--json", code=1)
     assert places(said) == expected[:2]
-    assert said.json["skipped"] == 2 and said.json["skipped_by"] == {"large": 1, "binary": 1}
+    assert said.json["skipped_by"] == {"large": 1, "binary": 2}
+
+
+def sized(repo: Scratch, most: int) -> tuple[str, ...]:
+    settings = repo.write("../guard.json", json.dumps({"schema": 1, "max_bytes": most}))
+    return ("staged", "--settings", str(settings))
+
+
+def test_a_small_edit_of_a_file_that_is_large_already_is_no_finding(repo: Scratch) -> None:
+    lines = [f"line {number} " + "x" * 40 for number in range(200)]
+    repo.write("large.txt", "\n".join(lines))
+    repo.commit()
+    lines[100] = f"edited {TOKEN}"
+    repo.write("large.txt", "\n".join(lines))
+    repo.git("mv", "large.txt", "moved.txt")
+    repo.git("add", ".")
+    said = started(repo, *sized(repo, 1000), code=1)
+    assert "moved.txt:101" in said and "file-size" not in said
+
+
+def test_what_one_commit_adds_to_a_large_file_counts_with_the_ends_of_its_lines(repo: Scratch) -> None:
+    repo.write("large.txt", "old\n" * 500)
+    repo.commit()
+    repo.write("large.txt", "old\n" * 500 + "123456789\n" * 100)
+    repo.git("add", ".")
+    assert "file-size" in started(repo, *sized(repo, 999), code=1)
+    started(repo, *sized(repo, 1000), code=0)
+    started(repo, *sized(repo, 0), code=0)
+
+
+def test_the_size_of_a_diff_is_above_that_of_what_it_adds(repo: Scratch) -> None:
+    """What the hooks' sh goes by: where the diff is small, no file adds much."""
+    for number, text in enumerate(("\n" * 700, "x" * 698, "y" * 700, "a\nb" * 300, "é\r\n" * 200)):
+        repo.write("a.txt", text)
+        repo.git("add", ".")
+        printed = subprocess.run(["git", "diff", "--cached", "-U0", "--text"], cwd=repo.path, capture_output=True)
+        told = started(repo, *sized(repo, 699), code=0 if number == 1 else 1)
+        assert ("file-size" in told) <= (len(printed.stdout) > 699), text
+
+
+def test_a_secret_in_a_file_that_is_over_the_size_is_told_as_well(repo: Scratch) -> None:
+    repo.write("large.txt", "x\n" * 600 + TOKEN)
+    repo.git("add", ".")
+    said = started(repo, *sized(repo, 1000), code=1)
+    assert "file-size" in said and "large.txt:601" in said
 
 
 def test_a_diff_that_is_too_large_to_read_at_once_is_read_without_its_large_files(
     repo: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from br3.guard import changed
     from br3.guard import commits as committed
     from br3.guard import staged as staging
 
     monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
-    for module in (staging, committed):
-        monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(changed, "MOST_BYTES", 1000)
     repo.write("large\n[x]*.txt", f"{OTHER}\n" * 100)
     repo.write("a.txt", f"{TOKEN}\n")
     repo.git("add", ".")
@@ -446,6 +493,15 @@ def test_a_diff_that_is_too_large_to_read_at_once_is_read_without_its_large_file
         return [(finding.file, finding.rule) for finding in outcome.findings]
 
     expected = [("a.txt", "github"), ("large\n[x]*.txt", "file-size")]
+    assert told(staging.scan(settings, directory=str(repo.path))) == expected
+    commit = repo.commit()
+    assert told(committed.scan([commit], settings, directory=str(repo.path))) == expected
+    repo.write("large\n[x]*.txt", f"{OTHER}\n" * 50 + f"{TOKEN}\n" + f"{OTHER}\n" * 50)
+    repo.write("b.txt", "x\n" * 500)
+    repo.write("c.txt", f"{'y' * 70}\n" * 10 + f"{OTHER}\n")
+    repo.git("rm", "--quiet", "a.txt")
+    repo.git("add", ".")
+    expected = [("c.txt", "anthropic"), ("large\n[x]*.txt", "github")]
     assert told(staging.scan(settings, directory=str(repo.path))) == expected
     commit = repo.commit()
     assert told(committed.scan([commit], settings, directory=str(repo.path))) == expected
@@ -667,6 +723,139 @@ def test_of_a_merge_only_what_it_added_itself_is_told(repo: Scratch) -> None:
     said = scan(repo, "--range", f"{main}..HEAD", "--json", code=1)
     found = [(f["commit"], f["file"], f["line"], f["rule"]) for f in said.json["findings"]]
     assert found == [(side, "side.txt", 1, "anthropic"), (merge, "main.txt", 2, "github")]
+
+
+def test_a_merge_of_several_branches_is_held_against_all_of_them(repo: Scratch) -> None:
+    for branch in ("one", "two", "three"):
+        repo.git("switch", "--quiet", "--create", branch, "main")
+        repo.write(f"{branch}.txt", f"{OTHER}\n")
+        repo.commit()
+    repo.git("merge", "--quiet", "--no-commit", "one", "two")
+    repo.write("one.txt", f"{OTHER}\n{TOKEN}\n")
+    repo.write("evil.txt", f"{TOKEN}\n")
+    merge = repo.commit()
+    assert len(repo.git("rev-list", "--parents", "--max-count=1", "HEAD").split()) == 4
+    said = scan(repo, "--range", "HEAD^!", "--json", code=1)
+    assert {(f["commit"], f["file"], f["line"]) for f in said.json["findings"]} == {
+        (merge, "evil.txt", 1),
+        (merge, "one.txt", 2),
+    }
+
+
+def test_a_merge_that_differs_in_many_files_is_read_in_portions(repo: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    from br3.guard import changed
+    from br3.guard import commits as committed
+
+    monkeypatch.setattr(changed, "PORTION_PATHS", 2)
+    repo.git("switch", "--quiet", "--create", "side")
+    repo.commit("side")
+    repo.git("switch", "--quiet", "main")
+    repo.commit("main")
+    repo.git("merge", "--quiet", "--no-commit", "--no-ff", "side")
+    for number in range(5):
+        repo.write(f"{number}.txt", f"{TOKEN}\n")
+    outcome = committed.scan([repo.commit()], Settings(), directory=str(repo.path))
+    assert [finding.file for finding in outcome.findings] == [f"{number}.txt" for number in range(5)]
+
+
+def test_a_commit_that_another_replaces_here_is_looked_at_itself(repo: Scratch) -> None:
+    base = repo.head()
+    repo.write("a.txt", f"{TOKEN}\n")
+    bad = repo.commit()
+    repo.write("a.txt", "clean\n")
+    last = repo.commit()
+    repo.git("replace", bad, base)
+    repo.git("replace", last, repo.git("commit-tree", "HEAD^{tree}", "-p", base, "-m", "clean"))
+    assert places(scan(repo, "--range", f"{base}..HEAD", "--json", code=1)) == [("a.txt", 1, "github")]
+    assert "a.txt:1" in started(repo, "commits", given=f"{bad}\n", code=1)
+
+
+def test_a_bare_repository_has_commits_to_scan_but_no_files(repo: Scratch) -> None:
+    repo.write("a.txt", f"{TOKEN}\n")
+    bad = repo.commit()
+    bare = Scratch(repo.path.parent / "bare.git")
+    repo.git("clone", "--quiet", "--bare", str(repo.path), str(bare.path))
+    assert places(scan(bare, "--range", "HEAD", "--json", code=1)) == [("a.txt", 1, "github")]
+    assert "a.txt:1" in started(bare, "commits", given=f"{bad}\n", code=1)
+    for words in ((), ("--staged",), ("--all",)):
+        assert "no worktree" in scan(bare, *words, code=2).err
+
+
+def test_what_is_only_intended_to_be_added_is_not_part_of_the_commit(repo: Scratch) -> None:
+    repo.write("later.txt", f"{TOKEN}\n")
+    repo.write("now.txt", f"{OTHER}\n")
+    repo.git("add", "--intent-to-add", "later.txt")
+    repo.git("add", "now.txt")
+    assert staged(repo) == [("now.txt", 1, "anthropic")]
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r", "\n"])
+def test_lines_may_end_in_every_way(repo: Scratch, ends: str) -> None:
+    lines = ["one", *(fill(text, Random(3)) for text in ("password: <<a14>>", 'api_key = "<<a20>>"')), f"x {TOKEN}", ""]
+    (repo.path / "a.txt").write_bytes(ends.join(lines).encode())
+    repo.git("add", ".")
+    found = staged(repo)
+    assert [rule for *_, rule in found] == ["generic-password", "generic-secret", "github"]
+    assert [line for _, line, _ in found] == ([1, 1, 1] if ends == "\r" else [2, 3, 4])
+
+
+def test_a_line_of_ten_megabytes_is_read_to_its_end(repo: Scratch) -> None:
+    repo.write("a.js", "x;" * 5_000_000 + f" '{TOKEN}' // br3-allow: jwt")
+    repo.git("add", ".")
+    assert "a.js:1" in started(repo, *sized(repo, 0), code=1)
+    repo.write("a.js", "x;" * 5_000_000 + f" '{TOKEN}' // br3-allow: github")
+    repo.git("add", ".")
+    started(repo, *sized(repo, 0), code=0)
+
+
+def test_many_files_at_once_are_all_read(repo: Scratch) -> None:
+    for number in range(3000):
+        repo.write(f"d{number % 30}/{number}.py", f"x = {number}\n" if number % 1000 else f"x = '{TOKEN}'\n")
+    repo.git("add", ".")
+    expected = [(f"d{number % 30}/{number}.py", 1, "github") for number in (0, 1000, 2000)]
+    assert staged(repo) == sorted(expected)
+
+
+@pytest.mark.parametrize("skip", ["*", ",,,", "git hub", "git", "githubx", "../github", "github;jwt", "-github"])
+def test_only_the_name_of_a_rule_skips_it(repo: Scratch, skip: str) -> None:
+    repo.write("a.txt", f"{TOKEN}\n")
+    repo.git("add", ".")
+    started(repo, "staged", code=1, env={"BR3_SKIP": skip})
+    started(repo, "staged", code=0, env={"BR3_SKIP": f"{skip},\tGitHub\n"})
+
+
+def test_findings_are_told_though_they_cannot_be_recorded(repo: Scratch) -> None:
+    report = str(repo.path / "missing" / "report")
+    assert started(repo, "staged", "--journal", report, code=0) == ""  # there was nothing to record
+    repo.write("a.txt", f"{TOKEN}\n")
+    repo.git("add", ".")
+    said = started(repo, "staged", "--journal", report, code=1)
+    assert "a.txt:1" in said and "could not be recorded" in said
+
+
+def test_no_form_of_the_answer_has_a_secret_in_full(repo: Scratch) -> None:
+    """Every true example of every rule in the worktree, the index and a commit; also in names that are no words."""
+    random = Random(6)
+    secrets = []
+    for rule in RULES:
+        for number, example in enumerate(rule.true):
+            text = fill(example, random)
+            secrets += [text.encode()[hit.start : hit.end].decode() for hit in matching.find(text.encode())]
+            repo.write(f"{rule.id}-{number}.txt", f"{text}\n")
+    statement = f"cur.execute(f\"SELECT '{secrets[0]}' FROM t WHERE a = {{key}}\")\n"
+    repo.write("a.py", statement)
+    repo.git("add", ".")
+    report = repo.path.parent / "report"
+    shown = started(repo, "staged", "--journal", str(report), code=1)
+    shown += report.read_text()
+    for words in (("--staged",), ("--all",)):
+        shown += "".join(scan(repo, *words, *form, code=1).all for form in ((), ("--json",), ("--sarif",)))
+    repo.commit()
+    shown += "".join(scan(repo, "--range", "HEAD", *form, code=1).all for form in ((), ("--json",), ("--sarif",)))
+    shown += scan(repo, "--update-baseline").all
+    shown += "".join(path.read_text() for path in (repo.path / ".br3/baseline").iterdir())
+    assert len(secrets) > 90
+    assert [secret for secret in secrets if secret in shown or secret in json.loads(json.dumps(shown))] == []
 
 
 def test_a_long_range_is_read_in_portions(repo: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:

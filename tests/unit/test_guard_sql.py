@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from br3.guard.contents import built_sql
-from br3.guard.examples import fill
 from br3.guard.sql import KEYWORDS
+from br3.secrets.examples import fill
 
 
 def severities(code: str, path: str = "a.py", added: set[int] | None = None) -> list[str]:

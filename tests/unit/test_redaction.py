@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from br3.secrets import known_secrets, mask, redact, redact_value
+from br3.secrets import known_secrets, mask, matching, redact, redact_value, redaction
+from br3.secrets.examples import fill
 from br3.secrets.redaction import RULES
+from br3.secrets.rules import RULES as TABLE
+from br3.secrets.rules import Rule
 
 ALNUM = "aB3dE5fG7hJ9kL1mN2pQ4rS6tU8vW0xYzAbCdEfGhIjKlMnO"
 
@@ -181,7 +185,55 @@ def test_the_value_given_is_not_changed() -> None:
     assert value == {"password": "hunter2", "list": ["a"]}
 
 
+EXAMPLES = [pytest.param(rule, example, id=f"{rule.id}-{n}") for rule in TABLE for n, example in enumerate(rule.true)]
+
+
+@pytest.mark.parametrize(("rule", "example"), EXAMPLES)
+@pytest.mark.parametrize("around", ["{}", "words before\n{}\nwords after", '{{"text": "{}"}}', "a" * 9000 + " {}"])
+def test_what_the_guard_finds_is_masked(rule: Rule, example: str, around: str) -> None:
+    for seed in range(5):
+        text = around.format(fill(example, Random(seed)))
+        for hit in matching.find(text.encode()):
+            assert text.encode()[hit.start : hit.end].decode() not in redact(text)
+        assert matching.find(redact(text).encode()) == []
+
+
+@pytest.mark.parametrize(("rule", "example"), EXAMPLES)
+def test_every_true_example_is_masked(rule: Rule, example: str) -> None:
+    text = fill(example, Random(11))
+    (hit,) = matching.find(text.encode())
+    secret = text.encode()[hit.start : hit.end].decode()
+    shown = redact(text)
+    assert secret not in shown and (len(secret) < 16 or secret[4:-2] not in shown)
+
+
+@pytest.mark.parametrize(
+    "kind", ["PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 90\n", "-----BEGIN EC PRIVATE" + " KEY-----\n"]
+)
+def test_no_line_of_a_key_s_body_is_left_though_it_has_no_end(kind: str) -> None:
+    lines = [f"{number:02}" + ALNUM * 2 for number in range(90)]
+    header = "" if kind.startswith("PuTTY") else "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123\n\n"
+    shown = redact(kind + header + "\n".join(lines))
+    assert not [line for line in lines if line[2:20] in shown]
+
+
+@pytest.mark.parametrize("rule", [*TABLE, *RULES], ids=lambda rule: rule.id)
+def test_the_one_search_stops_at_every_keyword(rule: Rule | redaction.Rule) -> None:
+    for word in rule.keywords:
+        for around in ("{}", "x{}", "_{}", "{}x", "kekey{}", "x {} ken", "aiz{}"):
+            text = around.format("ASIA" if word == "asia" else word)
+            url = isinstance(rule, Rule) and rule.needs and text + "://"
+            assert not redaction._harmless(url or text, ()), text
+
+
+def test_a_secret_beside_what_is_no_text_is_masked() -> None:
+    token = FAKES["github classic"]
+    assert redact(f"\udc80 {token} \ud800 é") == f"\udc80 {mask(token)} \ud800 é"
+
+
 PIECES = st.one_of(
+    st.builds(lambda pair, seed: fill(pair.values[1], Random(seed)), st.sampled_from(EXAMPLES), st.integers(0, 99)),
+    st.sampled_from([example for rule in TABLE for example in rule.false]),
     st.sampled_from([*FAKES.values(), pem(), pem("\\n")]),
     st.sampled_from(["***", "…", "abcd…yz", "changeme", "${X}", "<x>", "xxxxxxxx"]),
     st.sampled_from(["A_TOKEN=", "PASSWORD: '", "x-api-key: ", "Authorization: Bearer ", "db://u:", "@h/"]),

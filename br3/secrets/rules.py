@@ -11,11 +11,12 @@ from __future__ import annotations
 class Rule:
     """What a kind of secret looks like.
 
-    ``keywords``: lower case; a match begins ``back`` bytes before one of them, in whatever case it is written.
-    ``needs``: is in every text with a match as well; looked for first, where there are many keywords.
+    ``keywords``: a match begins ``back`` bytes before one of them. ``needs``: a pattern that is in every text with a
+    match as well; looked for first, where there are many keywords.
     ``pattern``: matched from there on (lookbehinds see what precedes); the secret is the last group that took part,
-    or all of it. ``folded`` patterns are held against the lower-cased text. ``within`` says whether the match may
-    begin inside a word. ``entropy``: least Shannon entropy of the secret, bits per byte.
+    or all of it. The keywords and the pattern of a ``folded`` rule are lower case and held against the lower-cased
+    text; those of others against the text as it is. ``within``: the match may begin inside a word.
+    ``entropy``: least Shannon entropy of the secret, bits per byte.
     ``placeholders``: words that no secret of the rule contains, besides those of all rules; ``weak``: whole values.
     ``judge``: ``token`` (known by its prefix: entropy and placeholders only), ``secret`` or ``password`` (a value
     known by its name only: it must not be words, a path, a variable) or ``url`` (a password within a URL).
@@ -144,7 +145,7 @@ RULES = (
     Rule(
         "openai",
         "OpenAI API key",
-        ("sk-proj-", "sk-svcacct-", "sk-admin-", "sk-none-", "sess-"),
+        ("sk-proj-", "sk-svcacct-", "sk-admin-", "sk-None-", "sess-"),
         rb"(?:sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{32,240}|sess-[A-Za-z0-9]{40}(?![A-Za-z0-9]))",
         entropy=3.5,
         true=(
@@ -159,7 +160,7 @@ RULES = (
     Rule(
         "openai-legacy",
         "OpenAI API key of the older form",
-        ("t3blbkfj",),
+        ("T3BlbkFJ",),
         rb"sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}(?![A-Za-z0-9])",
         back=23,
         entropy=3.5,
@@ -169,7 +170,7 @@ RULES = (
     Rule(
         "jwt",
         "JSON Web Token",
-        ("eyj",),
+        ("eyJ",),
         rb"eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,6000}\.[A-Za-z0-9_-]{16,1000}",
         entropy=4.0,
         # The subject 1234567890 of the token that every introduction shows.
@@ -201,7 +202,7 @@ RULES = (
     Rule(
         "aws-access-key",
         "AWS access key id",
-        ("akia", "asia", "abia", "acca"),
+        ("AKIA", "ASIA", "ABIA", "ACCA"),
         rb"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])",
         entropy=2.5,
         true=("aws_access_key_id = AKIA<<216>>", '"AccessKeyId": "ASIA<<216>>"'),
@@ -222,7 +223,7 @@ RULES = (
     Rule(
         "aws-bedrock",
         "AWS Bedrock API key",
-        ("absk",),
+        ("ABSK",),
         rb"ABSK[A-Za-z0-9+/]{100,260}={0,2}",
         entropy=4.0,
         true=("AWS_BEARER_TOKEN_BEDROCK=ABSK<<b128>>",),
@@ -268,7 +269,7 @@ RULES = (
             "glagent-",
             "gloas-",
             "glwt-",
-            "gr1348941",
+            "GR1348941",
         ),
         rb"(?:gl(?:pat|dt|rtr?|ptt|cbt|soat|ffct|imt|ft|agent|oas|wt)-|GR1348941)[A-Za-z0-9_-]{18,300}"
         rb"(?:\.[A-Za-z0-9_-]{2,60}){0,3}",
@@ -287,7 +288,7 @@ RULES = (
         "slack",
         "Slack token",
         ("xoxa-", "xoxb-", "xoxc-", "xoxd-", "xoxe-", "xoxe.", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-"),
-        rb"(?:xox[abcdeoprs][-.](?=[A-Za-z.%-]{0,6}\d)[A-Za-z0-9%-]{16,400}|xapp-\d-[A-Z0-9]{6,}-\d+-[a-f0-9]{20,}"
+        rb"(?:xox[abcdeoprs][-.](?=[A-Za-z.%-]{0,6}\d)[A-Za-z0-9%-]{16,400}|xapp-\d-[A-Z0-9]{6,40}-\d{1,40}-[a-f0-9]{20,200}"
         rb"|xoxe\.xox[bp]-\d-[A-Za-z0-9]{40,300})",
         true=(
             "SLACK_BOT_TOKEN=xoxb-<<d12>>-<<d13>>-<<a24>>",
@@ -302,7 +303,7 @@ RULES = (
         "slack-webhook",
         "Slack webhook",
         ("hooks.slack.com/",),
-        rb"hooks\.slack\.com/(?:services|workflows|triggers)/(T?[A-Za-z0-9]{6,}/[A-Za-z0-9]{6,}/[A-Za-z0-9]{16,})",
+        rb"hooks\.slack\.com/(?:services|workflows|triggers)/(T?[A-Za-z0-9]{6,40}/[A-Za-z0-9]{6,40}/[A-Za-z0-9]{16,100})",
         within=True,
         true=("curl https://hooks.slack.com/services/T<<A10>>/B<<A10>>/<<a24>>",),
         false=("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",),
@@ -336,7 +337,7 @@ RULES = (
     Rule(
         "google-api-key",
         "Google API key",
-        ("aiza",),
+        ("AIza",),
         rb"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",
         entropy=3.5,
         true=('"current_key": "AIza<<w35>>"',),
@@ -345,7 +346,7 @@ RULES = (
     Rule(
         "google-oauth",
         "Google OAuth client secret or access token",
-        ("gocspx-", "ya29."),
+        ("GOCSPX-", "ya29."),
         rb"(?:GOCSPX-[A-Za-z0-9_-]{28}(?![A-Za-z0-9_-])|ya29\.[A-Za-z0-9_-]{30,400})",
         entropy=3.5,
         true=('"client_secret": "GOCSPX-<<w28>>"', "Authorization: Bearer ya29.<<w120>>"),
@@ -406,7 +407,7 @@ RULES = (
     Rule(
         "azure-client-secret",
         "Azure AD client secret",
-        ("q~",),
+        ("Q~",),
         rb"[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~.-])",
         back=4,
         entropy=3.5,
@@ -416,7 +417,7 @@ RULES = (
     Rule(
         "azure-ai",
         "Azure AI services key",
-        ("jqqj99",),
+        ("JQQJ99",),
         rb"[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{26}(?![A-Za-z0-9])",
         back=52,
         entropy=4.0,
@@ -426,7 +427,7 @@ RULES = (
     Rule(
         "azure-devops",
         "Azure DevOps personal access token",
-        ("azdo",),
+        ("AZDO",),
         rb"[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}(?![A-Za-z0-9])",
         back=76,
         entropy=4.0,
@@ -436,9 +437,9 @@ RULES = (
     Rule(
         "private-key",
         "Private key",
-        ("-----begin ",),
+        ("-----BEGIN ",),
         rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        rb"(?:[^A-Za-z0-9+/]|\\[nr])(?:[^-]|-(?!----)){0,300}?(?:(?<![A-Za-z0-9+/])|(?<=\\[nr]))([A-Za-z0-9+/]{24,})",
+        rb"(?:[^A-Za-z0-9+/]|\\[nr])(?:[^-]|-(?!----)){0,300}?(?:(?<![A-Za-z0-9+/])|(?<=\\[nr]))([A-Za-z0-9+/]{24,8000})",
         within=True,
         hide=True,
         true=(
@@ -457,8 +458,8 @@ RULES = (
     Rule(
         "putty-key",
         "PuTTY private key",
-        ("putty-user-key-file-",),
-        rb"PuTTY-User-Key-File-\d: [\s\S]{0,2000}?Private-Lines: \d+\r?\n([A-Za-z0-9+/=]{24,})",
+        ("PuTTY-User-Key-File-",),
+        rb"PuTTY-User-Key-File-\d: [\s\S]{0,2000}?Private-Lines: \d{1,5}\r?\n([A-Za-z0-9+/=]{24,200})",
         hide=True,
         true=("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n<<b44>>\n",),
         false=("a PuTTY-User-Key-File-2: header alone",),
@@ -513,7 +514,8 @@ RULES = (
         rb"[a-z0-9]{4,16}(?:\+[a-z0-9_]{2,20})?://(?!([^\s:/@]{1,64}):\1@)[^\s:/@\"'`<>]{0,64}:"
         rb"([^\s/\"'`<>]{4,200})@" + _LOCAL + rb"(?=[a-z0-9\[$({])",
         folded=True,
-        needs=b"://",
+        # Most are of the web, and no scheme of a database.
+        needs=rb"://(?<![^a-z0-9+]https://)(?<![^a-z0-9+]http://)",
         judge="url",
         entropy=2.0,
         weak=_WEAK,
