@@ -48,7 +48,8 @@ def install(form: str | None, tracked: bool, outside: bool, plan_file: Path | No
         emit_json(_done(done))
         return 0
     where = "git's configuration of this repository" if done.directory is None else _short(done.directory)
-    click.echo(f"{count(len(done.hooks), 'hook')} in {where}, for all its worktrees")
+    here = repo.worktree is not None and done.directory is not None and _is_in(done.directory, repo)
+    click.echo(f"{count(len(done.hooks), 'hook')} in {where}, for {'this worktree' if here else 'all its worktrees'}")
     for hook, maker in done.kept.items():
         click.echo(f"  {hook}: {maker} is called first")
     for note in done.notes:
@@ -190,6 +191,13 @@ def _print(found: Standing) -> None:
         click.echo(f"  {click.style('next:', fg='cyan')} {trouble.hint}")
     if any(not state.ok for state in found.hooks) and not found.troubles:
         click.echo(f"{click.style('next:', fg='cyan')} br3 hooks install")
+
+
+def _is_in(directory: Path, repo: Repository) -> bool:
+    """Whether a hooks' directory is part of a worktree, so that another worktree has its own."""
+    resolved, root = directory.resolve(), repo.worktree
+    inside = root is not None and resolved.is_relative_to(root.resolve())
+    return inside and not resolved.is_relative_to(repo.common_dir)
 
 
 def _short(path: Path) -> str:

@@ -36,7 +36,7 @@ _RUN_LEGACY = ("pre-commit", "prek")
 @dataclass
 class Manifest:
     """What was installed. ``directories``: by path, by hook, ``{sha256, maker}`` of what was
-    there before, and ``legacy``, the hash of what that ran as NAME.legacy."""
+    there before, and ``legacy`` and ``legacy_mode`` of what that ran as NAME.legacy."""
 
     form: str = "shims"
     hooks: tuple[str, ...] = ()
@@ -216,7 +216,8 @@ def _put_in(common_dir: Path, made: Manifest, directory: Path, hook: str, *, sha
         if content is not None and not shims.is_ours(content):
             _back_up(common_dir, content)
             if name.endswith(_LEGACY):
-                kept.setdefault(hook, {})["legacy"] = sha256(content).hexdigest()
+                mode = (directory / name).stat().st_mode & 0o777
+                kept.setdefault(hook, {}).update({"legacy": sha256(content).hexdigest(), "legacy_mode": mode})
     if found is not None and _calls_us(directory, hook, found):
         # Our shim is run from there, so there it stays, also when that manager is installed once more.
         _replace_older(common_dir, directory, hook, kept, found)
@@ -258,7 +259,7 @@ def _replace_older(common_dir: Path, directory: Path, hook: str, kept: dict[str,
     backup = places.home(common_dir) / "backups" / former if former else None
     if backup is not None and backup.exists():
         content = backup.read_bytes()
-        compiling.replace(beside, content, 0o755)
+        compiling.replace(beside, content, int(kept[hook].get("legacy_mode", 0o755)))
         kept[hook].update({"sha256": former, "maker": shims.maker(content)})
     else:
         beside.unlink()
