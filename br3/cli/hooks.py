@@ -42,7 +42,7 @@ def install(form: str | None, tracked: bool, outside: bool, plan_file: Path | No
     from br3.hooks import installing
 
     repo = repository()
-    plan = _plan(repo, plan_file)
+    plan = plan_of(repo, plan_file)
     done = installing.install(repo, plan, form=form, tracked=tracked, outside=outside)
     if as_json:
         emit_json(_done(done))
@@ -94,7 +94,7 @@ def status(as_json: bool) -> int:
 
     repo = repository()
     try:
-        plan = _plan(repo, None)
+        plan = plan_of(repo, None)
     except Br3Error:
         plan = None  # `br3 plan check` tells what is wrong with it
     found = looking.standing(repo, plan)
@@ -141,7 +141,7 @@ def setup() -> int:
     return 0
 
 
-def _plan(repo: Repository, plan_file: Path | None) -> Plan | None:
+def plan_of(repo: Repository, plan_file: Path | None) -> Plan | None:
     """The plan as it stands, None where there is none; in a build's worktree the one that was compiled."""
     from br3.hooks import places
     from br3.plan.frozen import thaw

@@ -36,7 +36,7 @@ class _Place:
 @click.option("--range", "revisions", metavar="A..B", help="What each commit of the range added.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Print SARIF 2.1.0.")
 @click.option("--update-baseline", is_flag=True, help="Accept what is found now; it is not told again.")
-@click.option("--gitleaks", "with_gitleaks", is_flag=True, help="Ask gitleaks as well; it must be on PATH.")
+@click.option("--gitleaks", "with_gitleaks", is_flag=True, help="Ask gitleaks as well, as [hooks] gitleaks does.")
 @click.option(
     "--fail-on",
     type=click.Choice(["low", "medium", "high"]),
@@ -134,7 +134,7 @@ def _scanned(
             outcome = trees.scan(place.root, only, settings)
     except CannotAsk as error:
         raise Br3Error(str(error), hint="--debug shows where") from error
-    if with_gitleaks:
+    if with_gitleaks or settings.gitleaks:
         from br3.guard.gitleaks import add
 
         add(outcome, place.root, staged=staged, commits=revisions, only=only)

@@ -8,7 +8,8 @@
       "ignore": ["/vendor(?:/[^/]+)*"],  // files that are not looked at
       "protect": ["main", "release/*"],  // branches, as sh's ``case`` matches them
       "owns": {"persistence": ["/core/persistence(?:/[^/]+)*"]},   // by build: what it may change
-      "owns_action": "block"             // or "warn"
+      "owns_action": "block",            // or "warn"
+      "gitleaks": false                  // ask gitleaks as well, where a scan may take that long
     }
 
 All keys may be missing. ``ignore`` and ``owns`` hold regular expressions that match the whole path with a slash
@@ -34,7 +35,7 @@ class BadSettings(Exception):
 class Settings:
     """See the module; the defaults are those of a repository where nothing was set."""
 
-    __slots__ = ("_ignore", "fail_on", "max_bytes", "off", "owns", "owns_action", "protect")
+    __slots__ = ("_ignore", "fail_on", "gitleaks", "max_bytes", "off", "owns", "owns_action", "protect")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Settings:
         protect: tuple[str, ...] = (),
         owns: dict[str, tuple[str, ...]] | None = None,
         owns_action: str = "block",
+        gitleaks: bool = False,
     ) -> None:
         self.max_bytes = max_bytes
         self.fail_on = fail_on
@@ -53,6 +55,7 @@ class Settings:
         self.protect = protect
         self.owns = owns or {}
         self.owns_action = owns_action
+        self.gitleaks = gitleaks
         self._ignore = any_of(ignore)
 
     def ignores(self, path: str) -> bool:
@@ -84,6 +87,7 @@ def load(path: str | None) -> Settings:
             protect=tuple(data.get("protect", ())),
             owns={build: tuple(patterns) for build, patterns in data.get("owns", {}).items()},
             owns_action={"warn": "warn", "block": "block"}[data.get("owns_action", "block")],
+            gitleaks=bool(data.get("gitleaks", False)),
         )
     except (OSError, ValueError, TypeError, AttributeError, KeyError, re.error) as error:
         raise BadSettings(f"{path}: {type(error).__name__}: {error}. {_MEND}") from error

@@ -125,6 +125,7 @@ def _for_guard(hooks: Hooks, owns: dict[str, tuple[str, ...]]) -> dict[str, obje
         "protect": list(hooks.protect),
         "owns": {build: [globs.as_regex(pattern) for pattern in patterns] for build, patterns in owns.items()},
         "owns_action": hooks.owns,
+        "gitleaks": hooks.gitleaks,
     }
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from br3 import __version__
 from br3.hooks import compiling, installing, places, shims
+from br3.landing.scratch import is_scratch
 from br3.plan.model import Plan
 from br3.repo.runner import Git
-from br3.repo.worktrees import Repository, Worktree, list_worktrees
+from br3.repo.worktrees import Repository, list_worktrees
+from br3.workspace.provisioning import is_set_up
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,14 @@ def bare_with_checkout(repository: Repository) -> Trouble | None:
     )
 
 
-def not_set_up(repository: Repository) -> list[Worktree]:
-    """Linked worktrees that no hook has seen (added with --no-checkout or --orphan, or without br3's hooks) and that
-    nobody has set up since."""
-    from br3.workspace.provisioning import is_set_up
-
+def not_set_up(repository: Repository, plan: Plan | None) -> list[Path]:
+    """Linked worktrees that should have been set up and that nobody has set up: no hook sees ``--no-checkout`` and
+    ``--orphan``, or what was added before there were hooks."""
+    if not compiling.has_setup(repository.common_dir, plan):
+        return []
     found = list_worktrees(repository.git)[1:]
-    return [tree for tree in found if tree.path.is_dir() and not tree.bare and not is_set_up(tree.path)]
+    there = [tree.path for tree in found if tree.path.is_dir() and not tree.bare and not is_scratch(tree.path)]
+    return [path for path in there if not is_set_up(path)]
 
 
 def _by_config(hook: str, configured: tuple[str, ...]) -> HookState:

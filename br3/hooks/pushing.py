@@ -24,7 +24,7 @@ from br3.hooks import places
 from br3.landing.scratch import scratch_environment, scratch_worktree
 from br3.orchestrator import verdicts
 from br3.orchestrator.verification import verify
-from br3.plan.frozen import Frozen, thaw
+from br3.plan.frozen import thaw
 from br3.plan.model import DEFAULT_TIMEOUT_S, Plan, Verify
 from br3.repo import refs
 from br3.repo.refs import CommitId
@@ -67,7 +67,7 @@ def push(remote: str, url: str, given: bytes) -> int:
     journal = Journal(repository.common_dir)
     settings = guarding.load(str(repository.common_dir / guarding.FILE))
     plan = _plan(repository)
-    outcome = _new_commits(repository, remote, pushed, settings, plan)
+    outcome = _new_commits(repository, remote, pushed, settings)
     _protected(repository, pushed, settings, outcome)
     _record(journal, outcome, settings)
     if check.tell(outcome, settings, "nothing was pushed"):
@@ -104,18 +104,12 @@ def read_refs(given: bytes) -> list[Ref]:
 
 
 def _plan(repository: Repository) -> Plan | None:
-    frozen = _frozen(repository)
-    return frozen.plan if frozen is not None else None
-
-
-def _frozen(repository: Repository) -> Frozen | None:
+    """The plan as it was compiled for the hooks; None where there was none."""
     home = places.home(repository.common_dir)
-    return thaw(home) if (home / "plan.json").exists() else None
+    return thaw(home).plan if (home / "plan.json").exists() else None
 
 
-def _new_commits(
-    repository: Repository, remote: str, pushed: Sequence[Ref], settings: guarding.Settings, plan: Plan | None
-) -> Outcome:
+def _new_commits(repository: Repository, remote: str, pushed: Sequence[Ref], settings: guarding.Settings) -> Outcome:
     """What is wrong with what the remote does not have yet, as far as is known here."""
     root = str(repository.worktree or repository.common_dir)
     wanted = [ref.commit for ref in pushed if not ref.deletes]
@@ -128,7 +122,7 @@ def _new_commits(
     )
     ids = listed.text.split()
     outcome = commits.scan(ids, settings, directory=root)
-    if plan is not None and plan.hooks.gitleaks and ids:
+    if settings.gitleaks:
         for commit in ids:
             gitleaks.add(outcome, Path(root), commits=f"{commit}^!")
     return outcome

@@ -92,6 +92,12 @@ def _mark(path: Path) -> None:
         (directory / _MARK).touch()
 
 
+def is_scratch(path: Path) -> bool:
+    """Whether a worktree is one that br3 is about to throw away."""
+    directory = worktrees.git_dir(path)
+    return directory is not None and (directory / _MARK).exists()
+
+
 def _is_ours(path: Path) -> bool:
     """Whether we made it, or (killed before the mark) it is gone or holds nothing but its commit."""
     directory = worktrees.git_dir(path)

@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from br3.secrets.examples import fill
 
+from br3.secrets.examples import fill
 from tests.conftest import Scratch
 from tests.external.managers import HUSKY, LEFTHOOK, MANAGERS, PRE_COMMIT, PREK, Manager, new_git, seal
 

@@ -15,8 +15,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from br3.secrets.examples import fill
 
+from br3.secrets.examples import fill
 from br3.telemetry import Event
 from tests.conftest import PYTHON, Said, Scratch
 
