@@ -170,7 +170,7 @@ br3_guard_branch() {
 br3_add_trailers() {
     # Git's own message of a merge ends without a line break, and what an editor leaves may: trailers would join the line.
     [ -z "$(tail -c 1 "$1")" ] || printf '\n' >>"$1"
-    git interpret-trailers --in-place --no-divider --if-exists doNothing --trailer "Br3-Run: $br3_run" \
+    git interpret-trailers --in-place --no-divider --if-exists doNothing ${br3_run:+--trailer "Br3-Run: $br3_run"} \
         --trailer "Br3-Build: $br3_build" ${br3_task:+--trailer "Br3-Task: $br3_task"} "$1" ||
         br3_say "$br3_hook: the message did not get its trailers; nothing else is affected"
 }

@@ -125,19 +125,24 @@ def run_hook(hook: str, args: tuple[str, ...]) -> int:
 
 @hooks.command()
 def setup() -> int:
-    """Set this linked worktree up, as the hooks do for one that was just added."""
+    """Set this linked worktree up, as hooks do for one that was just added.
+
+    What is set up already stays as it is; what somebody else is setting up is told, with its log.
+    """
     from br3.hooks import places
     from br3.plan.frozen import thaw
     from br3.telemetry import Journal
-    from br3.workspace.provisioning import provision
+    from br3.workspace.provisioning import log_of, provision
 
     repo = repository()
     home = places.home(repo.common_dir)
     if not (home / "plan.json").exists():
         raise UsageError("no plan was compiled for the hooks", hint="br3 hooks install, where br3.toml is")
     done = provision(repo, thaw(home).plan, Journal(repo.common_dir), lambda command: click.echo(f"$ {command}"))
-    said = {"busy": "somebody else is setting it up", "unchanged": "it is set up already"}
-    click.echo(said.get(done, f"{repo.worktree}: {done}"))
+    if done == "busy":
+        click.echo(f"it is being set up just now: tail -f {log_of(repo, repo.worktree or Path.cwd())}")
+    else:
+        click.echo("it is set up already" if done == "unchanged" else f"{repo.worktree}: {done}")
     return 0
 
 

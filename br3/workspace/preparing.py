@@ -370,10 +370,15 @@ def write_notes(worktree: Path, notes: dict[str, Any]) -> None:
     draft = directory / f"{NOTES}.draft"
     draft.write_text(json.dumps(notes))
     draft.replace(directory / NOTES)
-    if notes.get("build") and notes.get("run"):
-        # For the hooks, which are sh and cannot read the notes.
-        draft.write_text(f"run={notes['run']}\nbuild={notes['build']}\n")
-        draft.replace(directory / HOOKS_NOTES)
+    if notes.get("build"):
+        tell_hooks(directory, str(notes["build"]), notes.get("run"))
+
+
+def tell_hooks(directory: Path, build: str, run: str | None) -> None:
+    """Say whose worktree it is, in its git directory, in a form that sh can read."""
+    draft = directory / f"{HOOKS_NOTES}.draft"
+    draft.write_text((f"run={run}\n" if run else "") + f"build={build}\n")
+    draft.replace(directory / HOOKS_NOTES)
 
 
 def setup_digest(plan: Plan, build: Build | None) -> str:

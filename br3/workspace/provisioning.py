@@ -18,7 +18,7 @@ from br3.repo import worktrees
 from br3.repo.worktrees import Repository
 from br3.telemetry import Journal, Lock, LockHeld
 from br3.workspace import children, environments, trust
-from br3.workspace.preparing import bring_ignored, read_notes, setup_digest, write_notes
+from br3.workspace.preparing import bring_ignored, read_notes, setup_digest, tell_hooks, write_notes
 
 
 def is_set_up(worktree: Path) -> bool:
@@ -95,6 +95,9 @@ def _provision(
             run_each(build.setup)
     finally:
         children.end_marked(mark)
+    directory = worktrees.git_dir(path)
+    if build is not None and directory is not None:
+        tell_hooks(directory, build.id, read_notes(path).get("run"))
     write_notes(path, {**read_notes(path), "ready": wanted, "venv": (path / ".venv").is_dir()})
     journal.append(
         "worktree.ready",
