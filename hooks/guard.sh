@@ -50,8 +50,9 @@ br3_guard_staged() {
     esac
 }
 
-# Whether nothing that is staged has a keyword of a rule, or adds more bytes than a file may have. The byte 1 ends the
-# diff: its position is the number of bytes. A diff that fails counts as a hit, so that Python says why.
+# Whether nothing that is staged has a keyword of a rule, or adds more bytes than a file may have. Two bytes of value 2
+# end the diff: where they stand is its size. A NUL may hide a keyword (and UTF-16 is full of them), so it is a keyword
+# itself, as a byte of value 1. A diff that fails counts as a hit, so that Python says why.
 br3_may_pass() {
     br3_hit=$(
         exec 2>/dev/null # whatever fails here, Python looks, and says what is wrong
@@ -62,11 +63,11 @@ br3_may_pass() {
                 --ignore-submodules=none --submodule=short --find-renames --irreversible-delete --diff-algorithm=default \
                 --output-indicator-new=+ --output-indicator-old=- --output-indicator-context=' ' || echo '<<<<<<<'
         } | {
-            tr -d '\000\001' && printf '\001\n' # without tr nothing has been looked at
+            tr '\000\002' '\001\001' && printf '\002\002\n' # without tr nothing has been looked at
         } | LC_ALL=C grep -a -F -i -b -o -m 1 -f "$br3_home/keywords"
     )
     case $br3_hit in
-    *:?) [ "${br3_hit%%:*}" -le "$br3_max_bytes" ] 2>/dev/null ;; # the only keyword of one byte
+    *:??) [ "${br3_hit%%:*}" -le "$br3_max_bytes" ] 2>/dev/null ;; # the only keyword of two bytes
     *) false ;;
     esac
 }

@@ -114,9 +114,9 @@ def only_new(changes: list[Change], others: list[Change]) -> list[Change]:
     for change in new:
         other = by_path[change.path]
         if other.is_read:
-            change.status = "M"  # what is left is no longer all of a file, though it may be new
             numbers = {number for number, _ in other.added}
             change.added = [(number, line) for number, line in change.added if number in numbers]
+            change.status = "M"  # what is left is no longer all of a file, though it may be new
     return new
 
 

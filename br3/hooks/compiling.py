@@ -23,8 +23,8 @@ from br3.plan.model import Hooks, Plan
 from br3.workspace import trust
 
 _ANY_SIZE = 2**62
-_END = "\x01"
-"""The byte that marks the end of the diff, see ``common.sh``."""
+_NUL, _END = "\x01", "\x02\x02"
+"""What stands for a NUL and for the end of the diff, see ``guard.sh``."""
 
 
 def compile_all(common_dir: Path, plan: Plan | None) -> None:
@@ -44,7 +44,7 @@ def compile_all(common_dir: Path, plan: Plan | None) -> None:
         if left.name not in owns:
             left.unlink()
     replace(home / "guard.json", json.dumps(_for_guard(hooks, owns), indent=1).encode())
-    replace(home / "keywords", "".join(f"{word}\n" for word in (*contents.prefilter(), _END)).encode())
+    replace(home / "keywords", "".join(f"{word}\n" for word in (*contents.prefilter(), _NUL, _END)).encode())
     frozen = home / "plan.json"
     if plan is not None:
         freeze(plan, home)

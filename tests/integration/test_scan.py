@@ -413,6 +413,32 @@ def test_sql_is_told_on_added_lines_though_the_whole_file_is_read(repo: Scratch)
     assert staged(repo) == [("a.py", 3, "sql-injection")]
 
 
+def test_a_new_file_is_read_from_the_diff_alone(repo: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    from br3.guard import staged as staging
+    from br3.guard.plumbing import Objects
+
+    asked: list[str] = []
+    content = Objects.content
+    monkeypatch.setattr(Objects, "content", lambda objects, name: asked.append(name) or content(objects, name))
+    repo.write("a.py", 'cur.execute(f"SELECT * FROM t WHERE a = {key}")\n')
+    repo.git("add", ".")
+    found = staging.scan(Settings(), directory=str(repo.path)).findings
+    assert [(f.file, f.line, f.rule) for f in found] == [("a.py", 1, "sql-injection")]
+    assert asked == []
+
+
+def test_of_a_file_that_is_new_in_a_merge_all_is_read_for_sql(repo: Scratch) -> None:
+    code = "def one(cur, key):\n    cur.execute(\n        {}\n    )\n"
+    for branch, text in (("one", "'SELECT 1'"), ("two", "'SELECT 2'")):
+        repo.git("switch", "--quiet", "--create", branch, "main")
+        repo.write("a.py", code.format(text))
+        repo.commit()
+    repo.git("merge", "one", check=False)
+    repo.write("a.py", code.format('f"SELECT * FROM t WHERE a = {key}"'))
+    merge = repo.commit()
+    assert f"{merge[:10]} a.py:3" in started(repo, "commits", given=f"{merge}\n", code=1)
+
+
 def test_conflict_markers_and_large_files_are_told(repo: Scratch) -> None:
     repo.write("a.txt", "<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> side\n")
     with open(repo.path / "large.bin", "wb") as file:
@@ -826,10 +852,12 @@ def test_only_the_name_of_a_rule_skips_it(repo: Scratch, skip: str) -> None:
 
 def test_findings_are_told_though_they_cannot_be_recorded(repo: Scratch) -> None:
     report = str(repo.path / "missing" / "report")
-    assert started(repo, "staged", "--journal", report, code=0) == ""  # there was nothing to record
+    repo.write("b.txt", f"{OTHER}  # br3-allow: anthropic\n")
+    repo.git("add", ".")
+    assert "could not be recorded" in started(repo, "staged", "--hook", "pre-commit", "--journal", report, code=0)
     repo.write("a.txt", f"{TOKEN}\n")
     repo.git("add", ".")
-    said = started(repo, "staged", "--journal", report, code=1)
+    said = started(repo, "staged", "--hook", "pre-commit", "--journal", report, code=1)
     assert "a.txt:1" in said and "could not be recorded" in said
 
 
@@ -846,7 +874,7 @@ def test_no_form_of_the_answer_has_a_secret_in_full(repo: Scratch) -> None:
     repo.write("a.py", statement)
     repo.git("add", ".")
     report = repo.path.parent / "report"
-    shown = started(repo, "staged", "--journal", str(report), code=1)
+    shown = started(repo, "staged", "--hook", "pre-commit", "--journal", str(report), code=1)
     shown += report.read_text()
     for words in (("--staged",), ("--all",)):
         shown += "".join(scan(repo, *words, *form, code=1).all for form in ((), ("--json",), ("--sarif",)))
