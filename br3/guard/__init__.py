@@ -4,15 +4,14 @@ Promises: only what was added counts, as it lies in blobs; a secret is never pri
 matches from one of its keywords on, so that a search for the keywords alone never misses one; every way out that is
 used (comment, baseline, glob, ``BR3_SKIP``) is in the outcome, so that it can be recorded.
 
-Standard library only, and lean: ``check`` is started by hooks as ``python3 -I -S …/check.py``. It and what it imports
+Standard library only, and lean: ``start`` is started by hooks as ``python3 -I -S …/start.py``. It and what it imports
 do without dataclasses, typing, pathlib and subprocess, whose import takes longer than a scan; so this file imports
 nothing either.
 
 Modules: ``rules`` is the table · ``matching`` finds secrets, ``judging`` tells them from what only looks like one ·
-``sql``, ``sql_python``, ``sql_script`` and ``sql_naming`` find SQL built from
-strings · ``contents`` inspects one file · ``patches`` reads git's
-patches, ``plumbing`` starts git for them · ``staged``, ``commits`` and ``trees`` scan an index, commits, a worktree ·
-``places`` knows protected branches and owned paths · ``exemptions`` are the ways out · ``findings`` is what they all
-answer with · ``settings`` is what others compile for a hook · ``check`` is the hooks' entry · ``sarif`` and
-``gitleaks`` meet other tools · ``examples`` fills the examples of the rules.
+``sql``, ``sql_python``, ``sql_script`` and ``sql_naming`` find SQL built from strings · ``contents`` inspects one
+file · ``patches`` reads git's patches, ``plumbing`` starts git for them · ``staged``, ``commits`` and ``trees`` scan
+an index, commits, a worktree · ``places`` knows protected branches and owned paths · ``exemptions`` are the ways out
+· ``findings`` is what they all answer with · ``settings`` is what others compile for a hook · ``start`` and ``check``
+are the hooks' entry · ``sarif`` and ``gitleaks`` meet other tools.
 """

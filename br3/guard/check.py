@@ -1,9 +1,9 @@
-"""The hooks' entry: ``python3 -I -S …/br3/guard/check.py COMMAND``. Everything it imports is chosen for its start.
+"""The hooks' entry: ``python3 -I -S …/br3/guard/start.py COMMAND``. Everything it imports is chosen for its start.
 
-    check.py staged   [--settings FILE] [--branch NAME] [--build ID] [--merging ID,…] [EVENTS]
-    check.py commits  [--settings FILE] [EVENTS]
-    check.py branch   --branch NAME [--settings FILE] [EVENTS]
-    check.py keywords
+    start.py staged   [--settings FILE] [--branch NAME] [--build ID] [--merging ID,…] [EVENTS]
+    start.py commits  [--settings FILE] [EVENTS]
+    start.py branch   --branch NAME [--settings FILE] [EVENTS]
+    start.py keywords
 
 ``staged`` looks at what is about to be committed (of the merge of ``--merging``), ``commits`` at the ids on standard
 input, ``branch`` at the branch alone; ``keywords`` prints words for ``grep -F -i``, a line each.
@@ -16,10 +16,6 @@ from __future__ import annotations
 
 import os
 import sys
-
-if __name__ == "__main__":
-    # -I takes the script's directory off the path. Last, so that nothing beside br3 hides the standard library.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from br3.guard.findings import Finding, Outcome, at_least, printable
 from br3.guard.settings import BadSettings, Settings, load
@@ -162,7 +158,3 @@ def _record(options: dict[str, str], outcome: Outcome, settings: Settings) -> No
             os.close(descriptor)
     except OSError as error:
         print(f"br3: {hook} could not be recorded: {error}; nothing else is affected", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

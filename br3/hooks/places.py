@@ -38,7 +38,7 @@ def scripts() -> Path:
 
 def check() -> Path:
     """The guard's entry for hooks."""
-    return Path(__file__).parents[1] / "guard" / "check.py"
+    return Path(__file__).parents[1] / "guard" / "start.py"
 
 
 def entry() -> Path:

@@ -103,7 +103,7 @@ SLOWER = {
 }
 DAMAGED = {"common.sh missing": missing("common.sh"), "pre-commit missing": missing("pre-commit")}
 GONE = {
-    "check.py gone": with_settings(lambda text: text.replace("/check.py", "/gone.py")),
+    "start.py gone": with_settings(lambda text: text.replace("/start.py", "/gone.py")),
     "interpreters gone": no_interpreter,
 }
 

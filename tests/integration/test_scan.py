@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from br3.guard import check, trees
+from br3.guard import check, start, trees
 from br3.guard.findings import Outcome
 from br3.guard.settings import Settings
 from br3.secrets import matching
@@ -53,7 +53,7 @@ def staged(repo: Scratch, *, code: int = 1, **more: Any) -> list[tuple[str, int,
 def started(repo: Scratch, *words: str, code: int, given: str = "", env: dict[str, str] | None = None) -> str:
     """What the hooks' entry tells on standard error."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", check.__file__, *words],
+        [sys.executable, "-I", "-S", start.__file__, *words],
         cwd=repo.path,
         env={**os.environ, **(env or {})},
         input=given,
@@ -71,7 +71,7 @@ def hook(repo: Scratch, name: str = "pre-commit") -> Path:
     path = repo.path / ".git" / "hooks" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(
-        f"#!/bin/sh\nexec '{sys.executable}' -I -S '{check.__file__}' staged --hook pre-commit --journal '{report}'\n"
+        f"#!/bin/sh\nexec '{sys.executable}' -I -S '{start.__file__}' staged --hook pre-commit --journal '{report}'\n"
     )
     path.chmod(0o755)
     return report
