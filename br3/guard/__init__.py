@@ -8,8 +8,9 @@ Standard library only, and lean: ``start`` is started by hooks as ``python3 -I -
 do without dataclasses, typing, pathlib and subprocess, whose import takes longer than a scan; so this file imports
 nothing either.
 
-Modules: ``rules`` is the table · ``matching`` finds secrets, ``judging`` tells them from what only looks like one ·
-``sql``, ``sql_python``, ``sql_script`` and ``sql_naming`` find SQL built from strings · ``contents`` inspects one
+Secrets are found by ``br3.secrets.matching``, by the table of ``br3.secrets.rules``.
+
+Modules: ``sql``, ``sql_python``, ``sql_script`` and ``sql_naming`` find SQL built from strings · ``contents`` inspects one
 file · ``patches`` reads git's patches, ``plumbing`` starts git for them · ``staged``, ``commits`` and ``trees`` scan
 an index, commits, a worktree · ``places`` knows protected branches and owned paths · ``exemptions`` are the ways out
 · ``findings`` is what they all answer with · ``settings`` is what others compile for a hook · ``start`` and ``check``
