@@ -94,14 +94,19 @@ def show(
 def write_csv(report: Report) -> None:
     """The columns and rows as RFC 4180 has them; what is not known is empty."""
     import csv
+    import json
     import sys
 
     from br3.analytics.reports import plain
 
+    def cell_of(value: Any) -> Any:
+        said = "" if value is None else plain(value)
+        return json.dumps(said, ensure_ascii=False) if isinstance(said, (dict, list)) else said
+
     out = csv.writer(sys.stdout)
     out.writerow(report.columns)
     for row in report.rows:
-        out.writerow(["" if value is None else plain(value) for value in row])
+        out.writerow([cell_of(value) for value in row])
 
 
 def cell(value: Any, column: str) -> str:

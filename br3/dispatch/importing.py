@@ -55,7 +55,7 @@ def import_costs(repository: Repository, progress: Callable[[int, int], None]) -
                 own=own,
                 segment=hidden,
                 now=now(),
-                scratch=repository.br3_dir / "analytics.tmp",
+                scratch=repository.br3_dir / "imports.tmp",
                 progress=progress,
             )
             if scanned.written:

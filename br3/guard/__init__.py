@@ -10,9 +10,9 @@ nothing either.
 
 Secrets are found by ``br3.secrets.matching``, by the table of ``br3.secrets.rules``.
 
-Modules: ``sql``, ``sql_python``, ``sql_script`` and ``sql_naming`` find SQL built from strings · ``contents`` inspects one
-file · ``patches`` reads git's patches, ``plumbing`` starts git for them · ``staged``, ``commits`` and ``trees`` scan
-an index, commits, a worktree · ``places`` knows protected branches and owned paths · ``exemptions`` are the ways out
-· ``findings`` is what they all answer with · ``settings`` is what others compile for a hook · ``start`` and ``check``
-are the hooks' entry · ``sarif`` and ``gitleaks`` meet other tools.
+Modules: ``sql``, ``sql_python``, ``sql_script`` and ``sql_naming`` find SQL built from strings · ``contents``
+inspects one file · ``patches`` reads git's patches, ``plumbing`` starts git for them · ``staged``, ``commits`` and
+``trees`` scan an index, commits, a worktree · ``places`` knows protected branches and owned paths · ``exemptions``
+are the ways out · ``findings`` is what they all answer with · ``settings`` is what others compile for a hook ·
+``start`` and ``check`` are the hooks' entry · ``sarif`` and ``gitleaks`` meet other tools.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from tests.conftest import Scratch
 
 
 def commits(repo: Scratch) -> list[dict[str, Any]]:
-    said = repo.br3("sql", "--json", "SELECT * FROM commits ORDER BY made, files, branch").json
+    said = repo.br3("sql", "--json", 'SELECT * FROM commits ORDER BY "commit"').json
     return [dict(zip(said["columns"], row, strict=True)) for row in said["rows"]]
 
 
@@ -102,3 +104,10 @@ def test_a_rebuild_knows_what_git_has_forgotten(repo: Scratch) -> None:
     repo.git("gc", "--quiet", "--prune=now")
     repo.br3("db", "rebuild")
     assert commits(repo) == before
+
+
+def test_events_as_csv_have_their_data_as_json(repo: Scratch) -> None:
+    repo.br3("hooks", "install")
+    made = written(repo, "0\n", "first")
+    rows = list(csv.DictReader(repo.br3("telemetry", "events", "--kind", "hook.commit", "--csv").out.splitlines()))
+    assert [json.loads(row["data"])["commit"] for row in rows] == [made]
