@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from br3 import __version__
 from br3.hooks import compiling, installing, places, shims
@@ -81,7 +82,7 @@ def bare_with_checkout(repository: Repository) -> Trouble | None:
         return None
     return Trouble(
         f"core.bare is true, but {repository.home} has a checkout: something ran git init in a hook's environment",
-        f"git -C {repository.common_dir} config --local core.bare false",
+        f"git -C {quote(str(repository.common_dir))} config --local core.bare false",
     )
 
 
@@ -196,7 +197,7 @@ def _other_worktrees(repository: Repository, git: Git, directory: Path) -> list[
             found.append(
                 Trouble(
                     f"no hook of br3 runs in {tree.path}: core.hooksPath is {path}, and it has none there",
-                    f"cd {tree.path} && br3 hooks install",
+                    f"cd {quote(str(tree.path))} && br3 hooks install",
                 )
             )
     return found

@@ -1,0 +1,67 @@
+"""A whole run in a repository with br3's hooks: what agents commit is guarded and attributed, what br3 does is not."""
+
+from __future__ import annotations
+
+from tests.conftest import Scratch
+
+PLAN = """
+[plan]
+name = "hooked"
+[setup]
+run = ["true"]
+[defaults]
+agent = "shell"
+retries = 0
+[verify]
+run = ["true"]
+[hooks]
+protect = ["main"]
+reference_transaction = true
+[[build]]
+id = "storage"
+owns = ["src/**"]
+command = "mkdir -p src && echo hi > src/a && git add -A && git commit -qm 'Add a' && echo more > src/b"
+[[build]]
+id = "stray"
+owns = ["docs/**"]
+command = "echo x > other && git add -A && git commit -qm 'Outside'"
+"""
+
+
+def test_what_agents_commit_is_guarded_and_attributed_and_br3_lands_on_a_protected_base(repo: Scratch) -> None:
+    repo.plan(PLAN)
+    repo.br3("hooks", "install")
+    said = repo.br3("run", "--trust", code=1)
+    assert "not owned by stray" in said.all
+    run = repo.status()["run"]
+    messages = repo.git("log", "build/storage", "--not", "main", "--format=%s|%(trailers:separator=%x2C)").split("\n")
+    trailers = f"Br3-Run: {run},Br3-Build: storage,Br3-Task: 1"
+    assert messages == [f"storage: storage|{trailers}", f"Add a|{trailers}"]
+    rows = repo.br3("sql", "--json", "SELECT run, build, task, how, files, branch, worktree FROM commits").json["rows"]
+    assert rows == [[run, "storage", "1", "commit", 1, "build/storage", "storage"]]
+    assert repo.git("rev-list", "--count", "main..build/stray") == "0"
+    before = repo.git("rev-parse", "main")
+    repo.git("commit", "--quiet", "--allow-empty", "--no-verify", "--message", "past the hooks", check=False)
+    repo.git("reset", "--quiet", "--hard", "build/storage", check=False)
+    assert repo.git("rev-parse", "main") == before
+    assert repo.br3("merge", "--json", code=1).json["landed"] == ["storage"]
+    assert repo.git("rev-parse", "main^1") == before
+    blocked = [(e.build, e.data["rule"], e.data["hook"]) for e in repo.events("hook.blocked")]
+    assert ("stray", "ownership", "pre-commit") in blocked
+    assert (None, "protected-branch", "prepare-commit-msg") in blocked
+    assert (None, "protected-branch", "reference-transaction") in blocked
+
+
+def test_a_changed_plan_counts_for_hooks_once_it_is_trusted(repo: Scratch) -> None:
+    repo.plan(PLAN.replace('protect = ["main"]\nreference_transaction = true', "protect = []"))
+    repo.br3("hooks", "install")
+    repo.commit("on main")
+    repo.plan(PLAN.replace("reference_transaction = true", ""))  # protects main from now on, but nobody has said so
+    repo.commit("still on main")
+    said = repo.br3("hooks", "status", code=1)
+    assert "br3.toml has changed" in said.out and "br3 trust" in said.out
+    repo.br3("trust", "--trust")
+    repo.br3("hooks", "status")
+    before = repo.git("rev-parse", "main")
+    repo.git("commit", "--allow-empty", "--message", "refused", check=False)
+    assert repo.git("rev-parse", "main") == before
