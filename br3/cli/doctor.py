@@ -42,7 +42,7 @@ def _hooks(repo: Repository) -> list[Finding]:
     except Br3Error:
         plan = None  # `br3 plan check` tells what is wrong with it
     standing = looking.standing(repo, plan)
-    if standing.form is None:
+    if standing.form is None and not standing.troubles:
         return [*found, Finding("hooks", True, "not installed")]
     for state in standing.hooks:
         if not state.ok:

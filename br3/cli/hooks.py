@@ -183,14 +183,15 @@ def _standing(found: Standing) -> dict[str, object]:
 def _print(found: Standing) -> None:
     from br3.cli.output import table
 
-    if found.form is None:
+    if found.form is None and not found.troubles:
         click.echo("br3's hooks are not installed in this repository")
         click.echo(f"{click.style('next:', fg='cyan')} br3 hooks install")
         return
     rows = [
         [state.hook, click.style(state.state, fg="green" if state.ok else "red"), state.said] for state in found.hooks
     ]
-    click.echo(table(["hook", "state", ""], rows))
+    if rows:
+        click.echo(table(["hook", "state", ""], rows))
     for trouble in found.troubles:
         click.echo(f"{click.style('✗', fg='red')} {trouble.said}")
         click.echo(f"  {click.style('next:', fg='cyan')} {trouble.hint}")

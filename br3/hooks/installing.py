@@ -137,6 +137,9 @@ def uninstall(repository: Repository) -> Done:
     common_dir = repository.common_dir
     with Lock(common_dir, "hooks", "install").acquire(wait_s=10):
         made = read(common_dir)
+        if made is None and places.is_installed(common_dir):  # the manifest is damaged: what git looks into is known
+            git = Git(repository.worktree or common_dir)
+            made = Manifest(directories={str(hooks_directory(git)): {}})
         if made is None:
             raise Refused("br3's hooks are not installed in this repository", hint="br3 hooks install")
         _unconfigure(repository.git)

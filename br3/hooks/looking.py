@@ -55,7 +55,8 @@ def standing(repository: Repository, plan: Plan | None = None) -> Standing:
     """Look at what is installed. ``plan`` is what br3.toml says now, when that is known."""
     made = installing.read(repository.common_dir)
     if made is None:
-        return Standing(None, None)
+        damaged = Trouble(f"{places.manifest(repository.common_dir)} is damaged", "br3 hooks install")
+        return Standing(None, None, (), (damaged,) if places.is_installed(repository.common_dir) else ())
     git = Git(repository.worktree or repository.common_dir)
     configured = installing.configured(git)
     directory = None if made.form == "config" else installing.hooks_directory(git)

@@ -51,9 +51,8 @@ def damage(repo: Scratch, name: str) -> None:
             settings.write_text(settings.read_text()[:40])
         case "hooksPath leads elsewhere":
             repo.git("config", "core.hooksPath", str(repo.common_dir / "other"))
-        case "both forms":
-            repo.git("config", "hook.br3-pre-commit.command", "true")
-            repo.git("config", "hook.br3-pre-commit.event", "pre-commit")
+        case "the manifest is damaged":
+            (home / "manifest.json").write_text("{")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +64,7 @@ def damage(repo: Scratch, name: str) -> None:
         ("br3 has moved", "not where it was"),
         ("the settings are cut off", "damaged"),
         ("hooksPath leads elsewhere", "core.hooksPath has changed"),
+        ("the manifest is damaged", "manifest.json is damaged"),
     ],
 )
 def test_what_is_damaged_is_told_and_mended_by_what_comes_next(repo: Scratch, name: str, told: str) -> None:
