@@ -38,5 +38,5 @@ def measure(db: DuckDBPyConnection, common_dir: Path) -> bool:
         files, added, removed = found.get(commit, (None, None, None))
         facts = {"files": files, "lines_added": added, "lines_removed": removed}
         journal.append("commit.measured", durable=False, commit=commit, **facts)  # type: ignore[arg-type]
-    journal.sync()
+    journal.close()
     return True

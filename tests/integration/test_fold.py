@@ -459,6 +459,7 @@ def story(first_hour: int, run: str, *, priced: bool = True, ends: bool = True) 
 
     lines = [told("run.created", 0, data={"plan": "p", "base": "main", "builds": ["a", "b", "later"]})]
     lines += [told("run.started", 1), told("note", 1, build="a", data={"text": "é ✓"}), told("hook.checkout", 1)]
+    lines.append(told("hook.commit", 1, data={"hook": "post-commit", "commit": "c" * 40}))
     for build in ("a", "b"):
         lines += [told("build.preparing", 2, build=build)]
         lines += [told("build.started", 3, build=build, data={"branch": f"build/{build}", "worktree": "/w"})]
