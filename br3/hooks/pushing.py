@@ -139,7 +139,7 @@ def _protected(repository: Repository, pushed: Sequence[Ref], settings: guarding
             continue
         if ref.deletes:
             said, fix = "would be deleted", "keep it: it is protected by [hooks] protect"
-        elif not ref.new and not refs.is_ancestor(repository.git, ref.there, ref.commit):
+        elif not ref.new and not _goes_forward(repository, ref):
             said, fix = (
                 "would be forced to another history",
                 "fetch, bring the work onto what is there, push without force",
@@ -156,6 +156,12 @@ def _protected(repository: Repository, pushed: Sequence[Ref], settings: guarding
             outcome.allowed.append((finding, "skip"))
         else:
             outcome.findings.append(finding)
+
+
+def _goes_forward(repository: Repository, ref: Ref) -> bool:
+    """Whether what is there stays part of the history; not when it is not even known here."""
+    known = repository.git("cat-file", "-e", f"{ref.there}^{{commit}}", ok=(0, 1, 128)).code == 0
+    return known and refs.is_ancestor(repository.git, ref.there, ref.commit)
 
 
 def has_landed(common_dir: Path, commit: str) -> bool:

@@ -91,10 +91,8 @@ def test_commits_while_events_are_folded_and_hooks_installed(ground: Ground, sid
     assert (complaints, failed) == ([], [])
     check(ground, sides, 10)
     ground.br3("telemetry", "summary")
-    printed = ground.br3(
-        "sql", "SELECT count(*), count(DISTINCT data->>'commit') FROM events WHERE kind = 'hook.commit'"
-    )
-    assert str(WORKTREES * 10) in printed.out
+    query = "SELECT count(*), count(DISTINCT data->>'commit') FROM events WHERE kind = 'hook.commit'"
+    assert ground.br3("sql", "--json", query).json["rows"] == [[WORKTREES * 10, WORKTREES * 10]]
 
 
 def test_secrets_are_refused_and_told_once_each(ground: Ground, sides: list[Ground]) -> None:
