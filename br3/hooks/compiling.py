@@ -27,6 +27,10 @@ _NUL, _END = "\x01", "\x02\x02"
 """What stands for a NUL and for the end of the diff, see ``guard.sh``."""
 
 
+DRAFT = ".br3-"
+"""What the name of a file has that is being written, behind its own and before letters of chance."""
+
+
 def compile_all(common_dir: Path, plan: Plan | None) -> None:
     """Write scripts, settings, keywords and the plan for the hooks of a repository; ``plan`` is None where there is
     no br3.toml."""
@@ -87,7 +91,7 @@ def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
             return
     except OSError:
         pass
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{DRAFT}")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

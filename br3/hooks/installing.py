@@ -61,9 +61,8 @@ def read(common_dir: Path) -> Manifest | None:
     """The manifest; None when nothing is installed, or it can't be read."""
     try:
         data = json.loads(places.manifest(common_dir).read_text())
-        return Manifest(
-            str(data["form"]), tuple(data["hooks"]), dict(data["directories"]), str(data["version"]), data.get("plan")
-        )
+        places_ = {os.path.normpath(common_dir / name): dict(hooks) for name, hooks in data["directories"].items()}
+        return Manifest(str(data["form"]), tuple(data["hooks"]), places_, str(data["version"]), data.get("plan"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -92,6 +91,8 @@ def install(
         if directory is not None:
             _permit(repository, git, directory, tracked=tracked, outside=outside)
         wanted = (*places.HOOKS, places.OPT_IN) if plan and plan.hooks.reference_transaction else places.HOOKS
+        for inside in ("", "owns", "backups"):
+            _clear_drafts(places.home(common_dir) / inside)
         compiling.compile_all(common_dir, plan)
         begin(common_dir)
         made = before or Manifest()
@@ -107,6 +108,7 @@ def install(
             _unconfigure(git)
             kept = made.directories.setdefault(str(directory), {})
             directory.mkdir(parents=True, exist_ok=True)
+            _clear_drafts(directory)
             for hook in (*places.HOOKS, places.OPT_IN):
                 if hook in wanted:
                     notes += _put_in(common_dir, made, directory, hook, shared=_is_outside(repository, directory))
@@ -159,8 +161,9 @@ def version(git: Git) -> tuple[int, int]:
 
 def hooks_directory(git: Git) -> Path:
     """Where git looks for hooks from here. With an empty core.hooksPath that is the root of the filesystem, which git
-    tells only when it is asked for a hook."""
-    return Path(git("rev-parse", "--path-format=absolute", "--git-path", "hooks/pre-commit").text).parent
+    does not tell."""
+    asked = git("rev-parse", "--path-format=absolute", "--git-path", "hooks", ok=(0, 128))
+    return Path(asked.text) if asked.code == 0 else Path("/")
 
 
 def configured(git: Git) -> tuple[str, ...]:
@@ -295,6 +298,7 @@ def _take_out(common_dir: Path, made: Manifest, directory: Path) -> list[str]:
     """Take our shims out of one directory."""
     kept = made.directories.get(str(directory), {})
     notes: list[str] = []
+    _clear_drafts(directory)
     for hook in (*places.HOOKS, places.OPT_IN):
         notes += _take_out_one(common_dir, directory, hook, kept)
     made.directories.pop(str(directory), None)
@@ -380,17 +384,31 @@ def _write(common_dir: Path, made: Manifest) -> None:
         "version": made.version,
         "form": made.form,
         "hooks": made.hooks,
-        "directories": made.directories,
+        "directories": {_told_from(common_dir, place): hooks for place, hooks in made.directories.items()},
         "plan": made.plan,
     }
     compiling.replace(places.manifest(common_dir), json.dumps(data, indent=1).encode())
 
 
+def _told_from(common_dir: Path, place: str) -> str:
+    """A hooks' directory as the manifest has it: one that is part of the repository goes where that is moved or copied
+    to."""
+    whole = common_dir.parent if common_dir.name == ".git" else common_dir
+    return os.path.relpath(place, common_dir) if Path(place).is_relative_to(whole) else place
+
+
+def _clear_drafts(directory: Path) -> None:
+    """Remove what an installation left that was killed while it wrote a file. The caller holds the lock."""
+    for draft in directory.glob(f".*{compiling.DRAFT}*"):
+        draft.unlink()
+
+
 def _remove_home(common_dir: Path) -> None:
-    """Everything but the backups: they are the user's."""
+    """Everything but the backups: they are the user's. The manifest last, so that the same can be done again."""
     import shutil
 
-    places.manifest(common_dir).unlink(missing_ok=True)
+    manifest = places.manifest(common_dir)
     for left in places.home(common_dir).iterdir():
-        if left.name != "backups":
+        if left.name not in ("backups", manifest.name):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
+    manifest.unlink(missing_ok=True)
