@@ -131,6 +131,7 @@ def test_any_expression_as_the_local_side(spot: Ground, there: Ground, expressio
     spot.record(message="a change with spaces")
     spot.git("push", "--quiet", "there", f"{expression}:refs/heads/x")
     assert at(there, "x") == spot.tip
+    assert [event.data["commits"] for event in spot.events("hook.pushed")] == [[spot.tip]]
 
 
 def test_a_branch_of_any_name(spot: Ground, there: Ground) -> None:

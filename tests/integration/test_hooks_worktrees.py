@@ -115,6 +115,7 @@ def test_ways_to_add_a_worktree(ground: Ground, tmp_path: Path, words: list[str]
 
 def test_a_main_worktree_is_never_set_up(ground: Ground, tmp_path: Path) -> None:
     """A clone whose hooks come from a template sends the null id too."""
+    null = "0" * len(ground.tip)
     set_up_by(ground, "printf x > made")
     template = tmp_path / "template"
     template.mkdir()
@@ -125,6 +126,8 @@ def test_a_main_worktree_is_never_set_up(ground: Ground, tmp_path: Path) -> None
     assert said.code == 0 and lines_of_br3(said) == []
     assert not (ground.path / "clone/made").exists() and not (ground.path / "clone/.git/br3").exists()
     assert ready(ground) == []
+    said = ground.call("hook", "run", "post-checkout", "--", null, ground.tip, "1")
+    assert said.code == 0 and lines_of_br3(said) == []
 
 
 def test_br3_gone_does_not_stop_a_worktree(ground: Ground, tmp_path: Path) -> None:
