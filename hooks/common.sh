@@ -4,6 +4,7 @@
 # file of KEY=VALUE lines, and an event is one appended line. The settings are read, not sourced, so that nothing in
 # them can be run and a damaged file is noticed.
 
+br3_locale=${LC_ALL-} # for what runs the user's commands
 LC_ALL=C
 br3_journal=$br3_home/../journal/hooks.jsonl
 

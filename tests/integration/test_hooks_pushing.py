@@ -491,3 +491,16 @@ def test_set_up_and_tests_do_not_see_git_s_variables(spot: Ground, there: Ground
     spot.git("push", "--quiet", "there", "HEAD:refs/heads/x")
     shown = set(seen.read_text().split())
     assert not shown & {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_AUTHOR_DATE"}
+
+
+@pytest.mark.parametrize("locale", [None, "C.UTF-8"])
+def test_commands_see_the_users_locale(
+    spot: Ground, there: Ground, monkeypatch: pytest.MonkeyPatch, locale: str | None
+) -> None:
+    if locale:
+        monkeypatch.setenv("LC_ALL", locale)
+    else:
+        monkeypatch.delenv("LC_ALL")
+    spot.record()
+    plan_with(spot, f'test "${{LC_ALL-none}}" = {locale or "none"}')
+    spot.git("push", "--quiet", "there", "HEAD:refs/heads/x")

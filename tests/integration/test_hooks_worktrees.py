@@ -172,3 +172,10 @@ def test_without_a_plan_nothing_is_set_up(chosen_git: None, tmp_path: Path) -> N
     ground.br3("hooks", "install")
     said = ground.call("worktree", "add", "-b", "new", os.fspath(tmp_path / "new"))
     assert said.code == 0 and lines_of_br3(said) == []
+
+
+def test_set_up_sees_the_users_locale(ground: Ground, tmp_path: Path) -> None:
+    set_up_by(ground, 'printf %s "$LC_ALL" > locale')
+    ground.git("worktree", "add", "-b", "new", os.fspath(tmp_path / "new"), env={"LC_ALL": "C.UTF-8"})
+    until(lambda: ready(ground))
+    assert (tmp_path / "new/locale").read_text() == "C.UTF-8"
