@@ -101,7 +101,11 @@ SLOWER = {
     "tr missing": without("tr"),
     "max_bytes garbage": with_settings(lambda text: text.replace("max_bytes=", "max_bytes=many ")),
 }
-DAMAGED = {"common.sh missing": missing("common.sh"), "pre-commit missing": missing("pre-commit")}
+DAMAGED = {
+    "guard.sh missing": missing("guard.sh"),
+    "common.sh missing": missing("common.sh"),
+    "pre-commit missing": missing("pre-commit"),
+}
 GONE = {
     "start.py gone": with_settings(lambda text: text.replace("/start.py", "/gone.py")),
     "interpreters gone": no_interpreter,
