@@ -18,6 +18,7 @@ MOST_BYTES = 64 * 1024 * 1024
 
 # From so many files on, what larger data needs is worth its preparation.
 _MANY = 100
+_SOURCES = sql.PYTHON + sql.SCRIPT
 _NAMES_ONLY = tuple(option for option in OPTIONS if option != "-p")
 PORTION_PATHS = 200
 """So many paths are given to one git process: the words of a command have a limit."""
@@ -26,7 +27,7 @@ PORTION_PATHS = 200
 class Looking:
     """What an inspection of diffs needs: the repository, the settings, the ways out. Results go to ``outcome``."""
 
-    __slots__ = ("_known", "directory", "objects", "outcome", "settings", "skipped")
+    __slots__ = ("_known", "_sources", "directory", "objects", "outcome", "settings", "skipped")
 
     def __init__(self, directory: str, settings: Settings, objects: Objects, outcome: Outcome) -> None:
         self.directory = directory
@@ -35,6 +36,7 @@ class Looking:
         self.outcome = outcome
         self.skipped = skipped_rules(os.environ)
         self._known: dict[str, bool] = {}
+        self._sources: dict[str, bytes] = {}
 
     def take(self, found: list[Finding], change: Change | None = None, commit: str | None = None) -> None:
         """Add findings to the outcome, or to what is allowed there."""
@@ -60,6 +62,7 @@ class Looking:
         """Inspect what was added to the files of one diff."""
         if len(changes) > _MANY:
             matching.prepare()
+        self._read_sources(changes)
         for change in changes:
             if not change.is_file:
                 continue
@@ -83,17 +86,35 @@ class Looking:
         numbers = [number for number, _ in change.added]
         data = contents.plain(b"\n".join(line for _, line in change.added))
         found = contents.inspect(change.path, data, numbers)
-        if change.path.endswith(sql.PYTHON + sql.SCRIPT):
+        if change.path.endswith(_SOURCES):
             content = self._whole(change, data)
             if content is not None:
                 found += contents.built_sql(change.path, content, set(numbers))
         return found
+
+    def _read_sources(self, changes: list[Change]) -> None:
+        """Read the source files that lines were added to all at once; what is too much is read one by one."""
+        self._sources = {}
+        wanted = [
+            change.blob for change in changes if _is_changed_source(change) and not self.settings.ignores(change.path)
+        ]
+        if len(wanted) < 2:
+            return
+        most, left = self.settings.max_bytes or MAX_BYTES, MOST_BYTES
+        some = []
+        for blob, size in self.objects.sizes(wanted).items():
+            if size <= min(most, left):
+                some.append(blob)
+                left -= size
+        self._sources = self.objects.contents(some)
 
     def _whole(self, change: Change, added: bytes) -> bytes | None:
         """The file that lines were added to; None when it is too large to be parsed."""
         most = self.settings.max_bytes or MAX_BYTES
         if change.status == "A":
             return added if len(added) <= most else None
+        if change.blob in self._sources:
+            return contents.plain(self._sources[change.blob])
         if self.objects.sizes([change.blob]).get(change.blob, most + 1) > most:
             return None
         content = self.objects.content(change.blob)
@@ -105,6 +126,13 @@ class Looking:
             path = ":" + baseline_path(name)
             self._known[name] = path in self.objects.sizes([path])
         return self._known[name]
+
+
+def _is_changed_source(change: Change) -> bool:
+    """Whether the whole file has to be read, since its statements may be longer than what was added."""
+    return (
+        change.is_file and change.is_read and change.added and change.status != "A" and change.path.endswith(_SOURCES)
+    )
 
 
 def only_new(changes: list[Change], others: list[Change]) -> list[Change]:

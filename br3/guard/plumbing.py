@@ -125,6 +125,22 @@ class Objects:
         self._bytes(1)
         return content if header.split(b" ")[-2] == b"blob" else None
 
+    def contents(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The same for several, asked for at once; what is missing, or is no blob, is left out."""
+        wanted = [name for name in names if "\n" not in name]
+        contents: dict[str, bytes] = {}
+        for first in range(0, len(wanted), _REQUESTS):
+            some = wanted[first : first + _REQUESTS]
+            _write(self._process.input, b"".join(b"contents " + os.fsencode(name) + b"\n" for name in some))
+            for name in some:
+                header = self._line()
+                if not header.endswith((b" missing", b" ambiguous")):
+                    content = self._bytes(int(header.rsplit(b" ", 1)[1]))
+                    self._bytes(1)
+                    if header.split(b" ")[-2] == b"blob":
+                        contents[name] = content
+        return contents
+
     def _line(self) -> bytes:
         while b"\n" not in self._rest:
             self._more()

@@ -73,7 +73,14 @@ def interpreters() -> list[Path]:
     base = getattr(sys, "_base_executable", None) or sys.executable
     found = [base, sys.executable, *(shutil.which(f"python3.{minor}") or "" for minor in range(14, 10, -1))]
     system = [name for name in names if _is_recent(name)]
-    return [Path(name) for name in dict.fromkeys([*found, *system]) if name and os.access(name, os.X_OK)]
+    there = [name for name in dict.fromkeys([*found, *system]) if name and os.access(name, os.X_OK)]
+    return [Path(name) for name in there if not _is_script(name)]
+
+
+def _is_script(python: str) -> bool:
+    """Whether it is a version manager's, which runs another Python, or none, depending on where it is called."""
+    with open(python, "rb") as file:
+        return file.read(2) == b"#!"
 
 
 def has_setup(common_dir: Path, plan: Plan | None) -> bool:

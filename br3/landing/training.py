@@ -14,6 +14,7 @@ from typing import Any
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import Standing, standings
 from br3.errors import Br3Error
+from br3.landing import guarding
 from br3.landing.moving import BaseMoved, Move, checkouts_of, move, recover, try_checkouts
 from br3.landing.scratch import scratch_environment, scratch_worktree
 from br3.orchestrator import verdicts
@@ -171,6 +172,9 @@ def _obstacle(
         droppings = snapshots.new_droppings(session.repository.git, standing.start, standing.commit)
         if droppings:
             return f"it would land what set-up makes: {', '.join(droppings)}; take it out of its commits", None
+        fault = guarding.fault_of(session.repository, standing.id, base=session.plan.base, commit=standing.commit)
+        if fault:
+            return fault, None
     if standing.passed:
         return "", None
     if standing.verdict is not None or (view.state not in ("verified",) and not standing.build.manual):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from random import Random
+
+from br3.secrets.examples import fill
 from tests.conftest import Scratch
 
 PLAN = """
@@ -65,3 +68,34 @@ def test_a_changed_plan_counts_for_hooks_once_it_is_trusted(repo: Scratch) -> No
     before = repo.git("rev-parse", "main")
     repo.git("commit", "--allow-empty", "--message", "refused", check=False)
     assert repo.git("rev-parse", "main") == before
+
+
+def test_what_got_past_the_hooks_does_not_land(repo: Scratch) -> None:
+    token = fill("ghp_<<a36>>", Random(3))
+    stray = PLAN[: PLAN.index("[[build]]")] + "".join(
+        f'[[build]]\nid = "{name}"\nowns = ["{name}/**"]\ncommand = "sh ../../{repo.path.name}/{name}.sh"\n'
+        for name in ("past", "left", "outside", "fine")
+    )
+    save = "git add -A && git commit --quiet --no-verify --message work"
+    leak = f"mkdir past && echo 'k = {token}' > past/a && {save}"
+    repo.write("past.sh", f"{leak} && rm past/a && touch past/b && {save}\n")
+    repo.write("left.sh", f"mkdir left && echo 'k = {token}' > left/a\n")  # br3 commits it
+    repo.write("outside.sh", f"echo x > elsewhere && {save}\n")
+    repo.write("fine.sh", f"mkdir fine && echo 'k = {token}  # br3-allow: github' > fine/a && {save}\n")
+    repo.write(".gitignore", "*.sh\n")
+    repo.plan(stray)
+    repo.br3("hooks", "install")
+    repo.br3("run", "--trust")
+    said = repo.br3("merge", "--json", code=1)
+    assert said.json["landed"] == ["fine"]
+    reasons = {aside["id"]: aside["reason"] for aside in said.json["aside"]}
+    assert set(reasons) == {"past", "left", "outside"}
+    assert "past/a:1 github" in reasons["past"] and "left/a:1 github" in reasons["left"]
+    assert "elsewhere ownership" in reasons["outside"]
+    assert token not in said.all
+
+
+def test_without_hooks_nothing_is_held_against_them(repo: Scratch) -> None:
+    repo.plan(PLAN[: PLAN.index('[[build]]\nid = "storage"')] + PLAN[PLAN.index('[[build]]\nid = "stray"') :])
+    repo.br3("run", "--trust")
+    assert repo.br3("merge", "--json").json["landed"] == ["stray"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -389,6 +390,16 @@ def test_an_entry_that_cannot_look_says_so_in_one_line(repo: Scratch, words: tup
     said = started(repo, *words, code=2, given="0123456789" * 4)
     ours = [line for line in said.splitlines() if not line.startswith("fatal:")]
     assert len(ours) == 1 and ours[0].startswith("br3: the guard could not look: ")
+
+
+def test_an_entry_whose_guard_is_incomplete_says_so_in_one_line(repo: Scratch, tmp_path: Path) -> None:
+    copy = tmp_path / "copy" / "br3"
+    shutil.copytree(Path(start.__file__).parent.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "guard" / "settings.py").unlink()
+    command = [sys.executable, "-I", "-S", str(copy / "guard" / "start.py"), "staged"]
+    done = subprocess.run(command, cwd=repo.path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "cannot be loaded" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_outside_of_a_repository_the_entry_cannot_look(tmp_path: Path) -> None:
