@@ -1,7 +1,7 @@
 """The other hook managers as their users call them, and a git that has hooks by configuration.
 
-Each gets one check before a commit, which refuses FORBIDDEN in a text file, and one note after it; both say in a log
-that they ran. Nothing is looked up outside of the checkout, nothing is fetched.
+Each gets a check before a commit, which refuses FORBIDDEN in a text file, a note after it, and one before a push; all
+say in a log that they ran. Nothing is looked up outside of the checkout, nothing is fetched.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEAST_GIT = (2, 54)
 SEALED_AWAY = ("CI", "HUSKY", "LEFTHOOK", "PREK_", "PRE_COMMIT", "SKIP", "npm_", "NPM_")
 
 _PRE_COMMIT = """\
-default_install_hook_types: [pre-commit, post-commit]
+default_install_hook_types: [pre-commit, post-commit, pre-push]
 repos:
 - repo: local
   hooks:
@@ -34,10 +34,13 @@ repos:
      pass_filenames: false, always_run: true}
   - {id: note, name: note, language: system, entry: sh ./note.sh, stages: [post-commit],
      pass_filenames: false, always_run: true}
+  - {id: push, name: push, language: system, entry: sh -c 'sh ./push.sh "$PRE_COMMIT_LOCAL_BRANCH"', stages: [pre-push],
+     pass_filenames: false, always_run: true}
 """
 _LEFTHOOK = """\
 pre-commit: {commands: {check: {run: sh ./check.sh}}}
 post-commit: {commands: {note: {run: sh ./note.sh}}}
+pre-push: {commands: {push: {run: read ref rest && sh ./push.sh "$ref", use_stdin: true}}}
 """
 
 
@@ -55,6 +58,7 @@ class Manager:
         line = f">> {shlex.quote(str(log))}\n"
         repo.write("check.sh", f"printf 'checked\\n' {line}! git grep --cached --quiet FORBIDDEN -- '*.txt'\n")
         repo.write("note.sh", f"printf 'noted\\n' {line}")
+        repo.write("push.sh", f"printf 'push of %s\\n' \"$1\" {line}")
         for name, text in self.files.items():
             repo.write(name, text)
         repo.commit(f"configure {self.name}")
@@ -89,7 +93,11 @@ PREK = Manager("prek", {".pre-commit-config.yaml": _PRE_COMMIT}, *_both(str(SCRI
 LEFTHOOK = Manager("lefthook", {"lefthook.yml": _LEFTHOOK}, *_both(_lefthook()))
 HUSKY = Manager(
     "husky",
-    {".husky/pre-commit": "sh ./check.sh\n", ".husky/post-commit": "sh ./note.sh\n"},
+    {
+        ".husky/pre-commit": "sh ./check.sh\n",
+        ".husky/post-commit": "sh ./note.sh\n",
+        ".husky/pre-push": 'read ref rest && sh ./push.sh "$ref"\n',
+    },
     ("node", str(MODULES / "husky" / "bin.js"), ".husky"),
     None,
 )

@@ -126,6 +126,28 @@ def test_both_run_where_the_manager_came_later(repo: Scratch, log: Path, form: s
     assert_both_run(repo, linked, log)
 
 
+@pytest.mark.parametrize("manager", MANAGERS, ids=lambda manager: manager.name)
+@pytest.mark.parametrize("first", ["manager", "br3"])
+def test_both_read_what_is_pushed(repo: Scratch, log: Path, form: str, first: str, manager: Manager) -> None:
+    manager.configure(repo, log)
+    remote = repo.path.parent / "remote.git"
+    repo.git("init", "--quiet", "--bare", str(remote))
+    repo.git("remote", "add", "origin", str(remote))
+    if first == "br3":
+        install_br3(repo, form)
+    manager.install(repo.path)
+    install_br3(repo, form)
+    log.write_text("")
+    repo.git("push", "--quiet", "origin", "main")
+    assert log.read_text().splitlines() == ["push of refs/heads/main"]
+    assert [event.data["commits"] for event in repo.events("hook.pushed")] == [[repo.head()]]
+    repo.write("secret.txt", f"token = {TOKEN}\n")
+    repo.git("add", "secret.txt")
+    repo.git("commit", "--quiet", "--no-verify", "--message", "secret")
+    repo.git("push", "--quiet", "origin", "main", check=False)
+    assert repo.git("rev-parse", "main", cwd=remote) != repo.head()
+
+
 def assert_reported(repo: Scratch, cwd: Path) -> None:
     """``br3 hooks status`` says that pre-commit does not run, in words and by its exit code."""
     assert "pre-commit" in repo.br3("hooks", "status", code=1, cwd=cwd).all
@@ -191,7 +213,7 @@ def test_lefthook_that_syncs_itself_in_a_commit_is_reported(repo: Scratch, log: 
     LEFTHOOK.install(repo.path)
     install_br3(repo, "shims")
     settings = repo.path / "lefthook.yml"
-    settings.write_text(f"{settings.read_text()}pre-push: {{commands: {{check: {{run: sh ./check.sh}}}}}}\n")
+    settings.write_text(f"{settings.read_text()}commit-msg: {{commands: {{say: {{run: 'true'}}}}}}\n")
     os.utime(settings, (settings.stat().st_mtime + 2,) * 2)  # it looks at whole seconds
     repo.commit("another hook of lefthook's")
     assert_reported(repo, repo.path)
