@@ -95,9 +95,8 @@ class Looking:
     def _read_sources(self, changes: list[Change]) -> None:
         """Read the source files that lines were added to all at once; what is too much is read one by one."""
         self._sources = {}
-        wanted = [
-            change.blob for change in changes if _is_changed_source(change) and not self.settings.ignores(change.path)
-        ]
+        sources = [change for change in changes if _is_changed_source(change)]
+        wanted = [change.blob for change in sources if not self.settings.ignores(change.path)]
         if len(wanted) < 2:
             return
         most, left = self.settings.max_bytes or MAX_BYTES, MOST_BYTES
@@ -130,9 +129,8 @@ class Looking:
 
 def _is_changed_source(change: Change) -> bool:
     """Whether the whole file has to be read, since its statements may be longer than what was added."""
-    return (
-        change.is_file and change.is_read and change.added and change.status != "A" and change.path.endswith(_SOURCES)
-    )
+    is_source = change.is_file and change.is_read and change.path.endswith(_SOURCES)
+    return is_source and change.status != "A" and len(change.added) > 0
 
 
 def only_new(changes: list[Change], others: list[Change]) -> list[Change]:
