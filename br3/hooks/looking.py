@@ -182,6 +182,9 @@ def _out_of_date(made: installing.Manifest, plan: Plan | None) -> list[Trouble]:
         return [Trouble(f"hooks are of br3 {made.version}, this is {__version__}", "br3 hooks install")]
     if plan is not None and made.plan != compiling.plan_digest(plan):
         return [Trouble("br3.toml has changed since hooks were compiled", "br3 trust")]
+    if plan is not None and plan.hooks.reference_transaction != (places.OPT_IN in made.hooks):
+        said = "wants" if plan.hooks.reference_transaction else "no longer wants"
+        return [Trouble(f"br3.toml {said} {places.OPT_IN}", "br3 hooks install")]
     return []
 
 

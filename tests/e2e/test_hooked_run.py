@@ -70,6 +70,21 @@ def test_a_changed_plan_counts_for_hooks_once_it_is_trusted(repo: Scratch) -> No
     assert repo.git("rev-parse", "main") == before
 
 
+def test_a_hook_that_the_plan_asks_for_later_is_told_of(repo: Scratch) -> None:
+    repo.plan(PLAN.replace("reference_transaction = true", ""))
+    repo.br3("hooks", "install")
+    repo.write("br3.toml", PLAN)
+    repo.br3("trust", "--trust")
+    assert "wants reference-transaction" in repo.br3("hooks", "status", code=1).out
+    repo.br3("hooks", "install")
+    assert "reference-transaction" in repo.br3("hooks", "status").out
+    repo.write("br3.toml", PLAN.replace("reference_transaction = true", ""))
+    repo.br3("trust", "--trust")
+    assert "no longer wants" in repo.br3("hooks", "status", code=1).out
+    repo.br3("hooks", "install")
+    assert "reference-transaction" not in repo.br3("hooks", "status").out
+
+
 def test_what_got_past_the_hooks_does_not_land(repo: Scratch) -> None:
     token = fill("ghp_<<a36>>", Random(3))
     stray = PLAN[: PLAN.index("[[build]]")] + "".join(
