@@ -67,7 +67,7 @@ br3_may_pass() {
         } | LC_ALL=C grep -a -F -i -b -o -m 1 -f "$br3_home/keywords"
     )
     case $br3_hit in
-    *:??) [ "${br3_hit%%:*}" -le "$br3_max_bytes" ] 2>/dev/null ;; # the only keyword of two bytes
+    *:[[:cntrl:]][[:cntrl:]]) [ "${br3_hit%%:*}" -le "$br3_max_bytes" ] 2>/dev/null ;; # the end, and no keyword before it
     *) false ;;
     esac
 }
@@ -81,5 +81,8 @@ br3_is_owned() {
     esac
     set --
     while IFS= read -r br3_line; do set -- "$@" "$br3_line"; done <"$br3_home/owns/$br3_build"
-    git diff --cached --quiet --no-ext-diff --no-renames --no-relative --ignore-submodules=none -- "$@"
+    (
+        unset GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS # these change what "$@" names
+        git diff --cached --quiet --no-ext-diff --no-renames --no-relative --ignore-submodules=none -- "$@"
+    )
 }

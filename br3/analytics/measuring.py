@@ -5,6 +5,7 @@ So a rebuild says the same also after git has forgotten a commit that was amende
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _AT_ONCE = 500
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def measure(db: DuckDBPyConnection, common_dir: Path) -> bool:
@@ -30,7 +32,9 @@ def measure(db: DuckDBPyConnection, common_dir: Path) -> bool:
     if not wanted:
         return False
     try:
-        found = changes_of(Git(common_dir), wanted)
+        # Whatever else an event may hold, git would take for options or other names, and say no to all of them.
+        ids = [commit for commit in wanted if _ID.fullmatch(commit)]
+        found = changes_of(Git(common_dir), ids) if ids else {}
     except Br3Error:
         return False  # another time
     journal = Journal(common_dir)

@@ -39,7 +39,7 @@ def install(form: str | None, tracked: bool, outside: bool, plan_file: Path | No
     A hook that is there already is called first, and comes back byte for byte with `br3 hooks uninstall`.
     """
     from br3.cli.output import count, emit_json
-    from br3.hooks import installing
+    from br3.hooks import compiling, installing
 
     repo = repository()
     plan = plan_of(repo, plan_file)
@@ -60,6 +60,10 @@ def install(form: str | None, tracked: bool, outside: bool, plan_file: Path | No
         protect = ", ".join(plan.hooks.protect) or "none ([hooks] protect)"
         owners = sum(1 for build in plan.builds if build.owns)
         click.echo(f"protected branches: {protect}; builds with ground of their own: {owners} of {len(plan.builds)}")
+        waiting = compiling.unapproved(repo.common_dir, plan)
+        if waiting:
+            click.echo(f"not approved, so not run by hooks: {', '.join(waiting)}")
+            click.echo(f"{click.style('next:', fg='cyan')} br3 trust")
     return 0
 
 

@@ -66,7 +66,7 @@ def scan(
         raise UsageError("--staged, --all, --range and PATH exclude each other")
     if as_json and as_sarif:
         raise UsageError("--json and --sarif exclude each other")
-    place = _place(staged=staged, revisions=revisions)
+    place = _place(paths, staged=staged, revisions=revisions)
     outcome = _scanned(place, paths, staged, revisions, with_gitleaks)
     if update_baseline:
         return _update(place, outcome, whole=not (paths or staged or revisions), as_json=as_json)
@@ -82,15 +82,17 @@ def scan(
     return 1 if any(at_least(finding.severity, fail_on) for finding in outcome.findings) else 0
 
 
-def _place(*, staged: bool, revisions: str | None) -> _Place:
+def _place(paths: tuple[Path, ...], *, staged: bool, revisions: str | None) -> _Place:
     """The worktree that we are in; where there is none and none is needed, the directory."""
     from br3.repo.worktrees import discover
 
     try:
         repo = discover(Path.cwd())
-    except Br3Error:
+    except UsageError as error:
         if staged or revisions is not None:
             raise
+        if not paths:
+            raise UsageError(error.message, hint="br3 scan . looks at the files here") from error
         return _Place(Path.cwd(), None)
     if repo.worktree is None and revisions is None:
         raise UsageError(

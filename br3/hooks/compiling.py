@@ -91,6 +91,12 @@ def has_setup(common_dir: Path, plan: Plan | None) -> bool:
     return not trust.missing(common_dir, wanted)
 
 
+def unapproved(common_dir: Path, plan: Plan) -> list[str]:
+    """The purposes (``set-up``, ``pre-push``) that have commands which hooks would run and nobody has approved."""
+    wanted = [command for command in trust.commands_of(plan) if command.purpose in ("set-up", "pre-push")]
+    return list(dict.fromkeys(command.purpose for command in trust.missing(common_dir, wanted)))
+
+
 def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file as a whole or not at all; one that says the same already is left alone."""
     try:

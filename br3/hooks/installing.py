@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from br3 import __version__
@@ -187,7 +188,9 @@ def _permit(repository: Repository, git: Git, directory: Path, *, tracked: bool,
             raise Refused(
                 f"core.hooksPath leads outside of the repository, to {directory}: every repository with it would get "
                 "br3's hooks",
-                hint="br3 hooks install --outside, or: git config --local core.hooksPath .git/hooks",
+                # A relative path would lead nowhere from linked worktrees.
+                hint="br3 hooks install --outside, or: git config --local core.hooksPath "
+                + quote(os.fspath(repository.common_dir / "hooks")),
             )
         return
     name = os.fspath(resolved.relative_to(root.resolve()))

@@ -66,7 +66,7 @@ def standing(repository: Repository, plan: Plan | None = None) -> Standing:
         states = [_by_shim(directory, hook) for hook in made.hooks]
     troubles = [
         *_form(git, made, directory, configured),
-        *_what_they_rest_on(repository.common_dir),
+        *_what_they_rest_on(repository.common_dir, made.hooks),
         *_out_of_date(made, plan),
         *(_other_worktrees(repository, git, directory) if directory is not None else []),
     ]
@@ -155,8 +155,12 @@ def _form(git: Git, made: installing.Manifest, directory: Path | None, configure
     return found
 
 
-def _what_they_rest_on(common_dir: Path) -> list[Trouble]:
+def _what_they_rest_on(common_dir: Path, hooks: tuple[str, ...]) -> list[Trouble]:
     home = places.home(common_dir)
+    parts = [*hooks, *places.SHARED, "guard.json", "keywords"]
+    lost = [name for name in parts if not (home / name).is_file()]
+    if lost:
+        return [Trouble(f"{', '.join(lost)} of {home} missing: hooks that guard let nothing pass", "br3 hooks install")]
     try:
         lines = (home / "settings").read_text(errors="surrogateescape").splitlines()
     except OSError:

@@ -96,7 +96,7 @@ def _repository() -> Repository:
 def read_refs(given: bytes) -> list[Ref]:
     """The lines of pre-push, split from the right: the local side may be any expression, with spaces too."""
     found = []
-    for line in given.decode(errors="surrogateescape").splitlines():
+    for line in given.decode(errors="surrogateescape").split("\n"):  # names may hold U+2028
         words = line.rsplit(" ", 3)
         if len(words) == 4:
             found.append(Ref(*words))

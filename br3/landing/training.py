@@ -172,7 +172,15 @@ def _obstacle(
         droppings = snapshots.new_droppings(session.repository.git, standing.start, standing.commit)
         if droppings:
             return f"it would land what set-up makes: {', '.join(droppings)}; take it out of its commits", None
-        fault = guarding.fault_of(session.repository, standing.id, base=session.plan.base, commit=standing.commit)
+        fault = guarding.fault_of(
+            session.repository,
+            standing.id,
+            run=session.run,
+            base=session.plan.base,
+            start=standing.start,
+            commit=standing.commit,
+            journal=session.journal,
+        )
         if fault:
             return fault, None
     if standing.passed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from br3.secrets.examples import fill
 from tests.conftest import Scratch
 
@@ -114,3 +116,77 @@ def test_without_hooks_nothing_is_held_against_them(repo: Scratch) -> None:
     repo.plan(PLAN[: PLAN.index('[[build]]\nid = "storage"')] + PLAN[PLAN.index('[[build]]\nid = "stray"') :])
     repo.br3("run", "--trust")
     assert repo.br3("merge", "--json").json["landed"] == ["stray"]
+
+
+NEEDING = """
+[plan]
+name = "needing"
+[verify]
+run = ["true"]
+[defaults]
+agent = "shell"
+[[build]]
+id = "first"
+owns = ["first/**"]
+command = "mkdir first && echo x > first/a"
+[[build]]
+id = "second"
+needs = ["first"]
+owns = ["second/**"]
+command = "mkdir second && echo x > second/a"
+"""
+
+
+def test_what_a_build_needs_is_not_a_change_of_its_own(repo: Scratch) -> None:
+    repo.plan(NEEDING)
+    repo.br3("hooks", "install")
+    repo.br3("run", "--trust")
+    assert repo.br3("merge", "--json").json["landed"] == ["first", "second"]
+
+
+def test_what_landed_meanwhile_is_not_a_change_of_its_own(repo: Scratch) -> None:
+    repo.plan(NEEDING)
+    repo.br3("hooks", "install")
+    repo.br3("run", "first", "second", "--trust")
+    repo.write("elsewhere", "x\n")
+    repo.commit("by hand")
+    worktree = Scratch(repo.worktree("first"))
+    worktree.git("rebase", "--quiet", "main")
+    repo.br3("verify", "first")
+    assert "first" in repo.br3("merge", "first", "--json").json["landed"]
+
+
+def test_a_stray_build_lands_when_told_and_that_is_recorded(repo: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo.plan(NEEDING.replace("mkdir first && echo x > first/a", "echo x > elsewhere"))
+    repo.br3("hooks", "install")
+    repo.br3("run", "first", "--trust")
+    assert "BR3_SKIP=ownership br3 merge" in repo.br3("merge", "first", code=1).out
+    monkeypatch.setenv("BR3_SKIP", "ownership")
+    assert repo.br3("merge", "first", "--json").json["landed"] == ["first"]
+    used = [(e.build, e.data["rule"], e.data["file"]) for e in repo.events("hook.allowed")]
+    assert used == [("first", "ownership", "elsewhere")]
+
+
+def test_a_rule_that_is_off_is_off_for_landing_too(repo: Scratch) -> None:
+    repo.plan(
+        NEEDING.replace("mkdir first && echo x > first/a", "echo x > elsewhere") + '[hooks]\noff = ["ownership"]\n'
+    )
+    repo.br3("hooks", "install")
+    repo.br3("run", "first", "--trust")
+    assert repo.br3("merge", "first", "--json").json["landed"] == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("option", "file"),
+    [("--literal-pathspecs", "elsewhere"), ("--noglob-pathspecs", "elsewhere"), ("--icase-pathspecs", "First/a")],
+)
+def test_no_option_for_pathspecs_widens_the_ground_of_a_build(repo: Scratch, option: str, file: str) -> None:
+    repo.plan(NEEDING)
+    repo.br3("hooks", "install")
+    repo.br3("up", "first", "--trust")
+    worktree = Scratch(repo.worktree("first"))
+    before = worktree.head("HEAD")
+    worktree.write(file, "x\n")
+    worktree.git("add", "--all")
+    worktree.git(option, "commit", "--message", "outside", check=False)
+    assert worktree.head("HEAD") == before

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from br3.guard.contents import prefilter
+from br3.secrets.examples import fill
 from tests.integration.hooking import (
     ODD,
     SECRET,
@@ -61,6 +65,33 @@ def three(ground: Ground) -> tuple[str, list[str]]:
 
 
 # --- commit ---------------------------------------------------------------------------------------------------------
+
+
+WAKES = """\
+br3_hook=test br3_home=.git/br3/hooks
+. "$br3_home/common.sh"
+. "$br3_home/guard.sh"
+br3_read_settings
+while IFS= read -r word; do
+    printf 'a %s b\\n' "$word" >new.txt
+    git add new.txt
+    if br3_may_pass; then printf '%s\\n' "$word"; fi
+done
+"""
+
+
+def test_every_keyword_by_itself_wakes_the_guard(ground: Ground) -> None:
+    words = [word for word in prefilter() for word in (word, word.upper())]
+    given = "".join(f"{word}\n" for word in ["nothing", *words])
+    done = subprocess.run(["sh", "-c", WAKES], cwd=ground.path, input=given, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("nothing\n", "")
+
+
+def test_a_secret_whose_one_keyword_is_short_is_refused(ground: Ground) -> None:
+    ground.stage("new.txt", fill("<<a3>>8Q~<<a34>>\n", Random(5)))
+    before = ground.tip
+    assert "azure-client-secret" in ground.call("commit", "--message", "x").err
+    assert ground.tip == before
 
 
 def test_commit_a_with_a_secret_is_refused(spot: Ground) -> None:

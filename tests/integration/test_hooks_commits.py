@@ -106,6 +106,15 @@ def test_a_rebuild_knows_what_git_has_forgotten(repo: Scratch) -> None:
     assert commits(repo) == before
 
 
+def test_an_event_without_a_real_commit_keeps_none_of_the_others_from_being_measured(repo: Scratch) -> None:
+    repo.br3("hooks", "install")
+    for odd in ("--all", "main", "-x"):
+        repo.br3("telemetry", "emit", "hook.commit", "--data", json.dumps({"commit": odd}))
+    made = written(repo, "0\n", "first")
+    found = {c["commit"]: c["lines_added"] for c in commits(repo)}
+    assert found == {"--all": None, "main": None, "-x": None, made: 1}
+
+
 def test_events_as_csv_have_their_data_as_json(repo: Scratch) -> None:
     repo.br3("hooks", "install")
     made = written(repo, "0\n", "first")

@@ -9,6 +9,20 @@ import pytest
 
 from tests.conftest import Scratch
 
+PLAN = """
+[plan]
+name = "waiting"
+[setup]
+run = ["true"]
+[verify]
+run = ["true"]
+[hooks]
+pre_push = ["true"]
+[[build]]
+id = "only"
+agent = "manual"
+"""
+
 
 def complaints(repo: Scratch, cwd: Path | None = None) -> list[tuple[str, str, str]]:
     """What is not well of hooks, checkout and worktrees: (what, what it says, what to do)."""
@@ -49,6 +63,8 @@ def damage(repo: Scratch, name: str) -> None:
             settings.write_text(settings.read_text().replace("check=", "check=/nowhere"))
         case "the settings are cut off":
             settings.write_text(settings.read_text()[:40])
+        case "a script is gone" | "the guard's settings are gone":
+            (home / ("guard.sh" if name == "a script is gone" else "guard.json")).unlink()
         case "hooksPath leads elsewhere":
             repo.git("config", "core.hooksPath", str(repo.common_dir / "other"))
         case "the manifest is damaged":
@@ -63,6 +79,8 @@ def damage(repo: Scratch, name: str) -> None:
         ("the interpreters are gone", "/nowhere/python3"),
         ("br3 has moved", "not where it was"),
         ("the settings are cut off", "damaged"),
+        ("a script is gone", "guard.sh"),
+        ("the guard's settings are gone", "guard.json"),
         ("hooksPath leads elsewhere", "core.hooksPath has changed"),
         ("the manifest is damaged", "manifest.json is damaged"),
     ],
@@ -107,3 +125,11 @@ def test_worktrees_that_no_hook_has_seen_are_told_and_set_up(repo: Scratch, tmp_
     assert (place / "made").exists()
     assert complaints(repo) == []
     assert "already" in repo.br3("hooks", "setup", cwd=place).out
+
+
+def test_installing_says_what_hooks_will_not_run_until_it_is_approved(repo: Scratch) -> None:
+    repo.plan(PLAN)
+    said = repo.br3("hooks", "install").out
+    assert "not approved, so not run by hooks: set-up, pre-push" in said and "br3 trust" in said
+    repo.br3("trust", "--trust")
+    assert "not approved" not in repo.br3("hooks", "install").out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -206,6 +207,20 @@ def test_a_directory_outside_is_left_alone_until_told(bare_ground: Ground, tmp_p
     assert not (other.path / ".git/br3").exists()
     bare_ground.br3("hooks", "uninstall")
     assert list(outside.iterdir()) == []
+
+
+def test_what_to_do_about_a_directory_outside_gives_every_worktree_its_hooks(
+    bare_ground: Ground, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    bare_ground.git("config", "--global", "core.hooksPath", os.fspath(tmp_path / "outside"))
+    said = bare_ground.br3("hooks", "install", "--form", "shims", code=3).err
+    command = shlex.split(said[said.index("git config") :])
+    bare_ground.git(*command[1:])
+    install(bare_ground, "--form", "shims")
+    linked = bare_ground.linked(tmp_path / "side", "-b", "side")
+    linked.git("commit", "--allow-empty", "--message", "seen")
+    assert [commit for commit, _, _ in linked.commits()] == [linked.tip]
 
 
 def test_an_empty_hooks_path_is_the_root_of_the_filesystem(bare_ground: Ground) -> None:

@@ -141,6 +141,12 @@ def test_a_branch_of_any_name(spot: Ground, there: Ground) -> None:
     assert at(there, f"refs/heads/{name}") == spot.tip
 
 
+def test_a_name_with_a_line_separator_hides_nothing(spot: Ground, there: Ground) -> None:
+    spot.record("a.txt", f"k = {SECRET}\n")
+    refused(spot.call("push", "there", "HEAD:refs/heads/a\u2028b"), "github")
+    assert at(there, "a\u2028b") == ""
+
+
 def test_nothing_to_push_records_nothing(spot: Ground, there: Ground) -> None:
     spot.plain("push", "--quiet", "there", "HEAD:refs/heads/x")
     spot.git("push", "there", "HEAD:refs/heads/x")

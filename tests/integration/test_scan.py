@@ -693,6 +693,11 @@ def test_a_file_that_was_deleted_or_cannot_be_read_does_not_stop_the_scan(repo: 
     assert places(scan(repo, "--json", code=1)) == [("z.txt", 1, "github")]
 
 
+def test_without_git_nothing_is_scanned_that_was_not_named(tmp_path: Path) -> None:
+    said = Scratch(tmp_path).br3("scan", code=2)
+    assert "not in a git repository" in said.err and "br3 scan ." in said.err
+
+
 def test_without_git_a_directory_is_walked(tmp_path: Path) -> None:
     plain = Scratch(tmp_path)
     plain.write("a/b.txt", f"{TOKEN}\n")
