@@ -13,7 +13,7 @@ from br3.landing.scratch import is_scratch
 from br3.plan.model import Plan
 from br3.repo.runner import Git
 from br3.repo.worktrees import Repository, list_worktrees
-from br3.workspace.provisioning import is_set_up
+from br3.workspace.provisioning import is_being_set_up, is_set_up
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def not_set_up(repository: Repository, plan: Plan | None) -> list[Path]:
         return []
     found = list_worktrees(repository.git)[1:]
     there = [tree.path for tree in found if tree.path.is_dir() and not tree.bare and not is_scratch(tree.path)]
-    return [path for path in there if not is_set_up(path)]
+    return [path for path in there if not is_set_up(path) and not is_being_set_up(repository, path)]
 
 
 def _by_config(hook: str, configured: tuple[str, ...]) -> HookState:

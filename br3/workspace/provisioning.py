@@ -16,7 +16,7 @@ from br3.errors import Br3Error, Refused
 from br3.plan.model import DEFAULT_TIMEOUT_S, Build, Plan
 from br3.repo import worktrees
 from br3.repo.worktrees import Repository
-from br3.telemetry import Journal, Lock, LockHeld
+from br3.telemetry import Journal, Lock, LockHeld, is_held
 from br3.workspace import children, environments, trust
 from br3.workspace.preparing import bring_ignored, read_notes, setup_digest, tell_hooks, write_notes
 
@@ -24,6 +24,11 @@ from br3.workspace.preparing import bring_ignored, read_notes, setup_digest, tel
 def is_set_up(worktree: Path) -> bool:
     """Whether somebody has set the linked worktree up, as far as br3 knows."""
     return bool(read_notes(worktree).get("ready"))
+
+
+def is_being_set_up(repository: Repository, worktree: Path) -> bool:
+    """Whether somebody is at it now."""
+    return is_held(repository.common_dir, "worktree", _name(worktree))
 
 
 def log_of(repository: Repository, worktree: Path) -> Path:
@@ -81,6 +86,7 @@ def _provision(
     main = repository.top
     _, warnings = bring_ignored(plan.setup.copy, main if main != repository.common_dir else None, path, plan.base)
     mark = children.mark_of(repository.common_dir, f"worktree {path}")
+    children.end_marked(mark)  # of a set-up that was cut off
 
     def run_each(wanted: Sequence[str]) -> None:
         for command in wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from br3.repo.worktrees import discover
+from br3.telemetry.locks import holder
 from br3.workspace.provisioning import log_of
 from tests.conftest import toml, until
 from tests.integration.hooking import PLAN, Ground, began, kinds, lines_of_br3
@@ -66,6 +68,31 @@ def test_adding_does_not_wait_for_the_set_up(ground: Ground, gate: Path, tmp_pat
         opened.write("go\n")
     until(lambda: ready(ground))
     assert (new / "made").read_text() == "x"
+
+
+def test_a_worktree_that_is_being_set_up_is_no_trouble(ground: Ground, gate: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    ground.git("worktree", "add", "-b", "new", os.fspath(new))
+    until(lambda: log_of(discover(new), new).exists())
+    assert "was never set up" not in ground.br3("doctor", code=None).out
+
+
+def test_what_is_left_of_a_killed_set_up_is_ended_by_the_next(ground: Ground, tmp_path: Path, tracked: str) -> None:
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    first = f"trap 'touch ended; exit' TERM; touch begun; read line < '{path}'"
+    set_up_by(ground, f"if [ -e ../again ]; then [ ! -e ended ] || touch alone; else {first}; fi")
+    new = tmp_path / "new"
+    ground.git("worktree", "add", "-b", "new", os.fspath(new))
+    until(lambda: (new / "begun").exists())
+    name = log_of(discover(new), new).parent.name
+    killed = holder(ground.common_dir, "worktree", name)
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: holder(ground.common_dir, "worktree", name) is None)
+    (tmp_path / "again").touch()
+    ground.br3("hooks", "setup", cwd=new)
+    assert (new / "alone").exists()
 
 
 def test_set_up_that_nobody_approved_does_not_run(ground: Ground, tmp_path: Path) -> None:
