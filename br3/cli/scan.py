@@ -66,6 +66,8 @@ def scan(
         raise UsageError("--staged, --all, --range and PATH exclude each other")
     if as_json and as_sarif:
         raise UsageError("--json and --sarif exclude each other")
+    if update_baseline and as_sarif:
+        raise UsageError("--update-baseline and --sarif exclude each other")
     place = _place(paths, staged=staged, revisions=revisions)
     outcome = _scanned(place, paths, staged, revisions, with_gitleaks)
     if update_baseline:

@@ -12,9 +12,26 @@ from collections.abc import Iterable, Sequence
 
 # These change what our pathspecs mean; all others of git's variables say where things are, or who we are.
 _PATHSPECS = tuple(f"GIT_{kind}_PATHSPECS".encode() for kind in ("LITERAL", "GLOB", "NOGLOB", "ICASE"))
+# What git tells hooks of where things are; `git rev-parse --local-env-vars` lists them.
+_PLACES = tuple(
+    f"GIT_{name}".encode()
+    for name in (
+        "ALTERNATE_OBJECT_DIRECTORIES CONFIG CONFIG_PARAMETERS CONFIG_COUNT OBJECT_DIRECTORY DIR WORK_TREE "
+        "IMPLICIT_WORK_TREE GRAFT_FILE INDEX_FILE REPLACE_REF_BASE PREFIX SHALLOW_FILE COMMON_DIR"
+    ).split()
+)
 _PORTION = 1 << 20
 # Below the buffer of a pipe, for requests and answers alike: neither side ever waits for the other to read.
 _REQUESTS = 400
+
+
+_in_hook = True
+
+
+def outside_of_hooks() -> None:
+    """From now on this process asks about directories that it names; what git has told of places does not count."""
+    global _in_hook
+    _in_hook = False
 
 
 class CannotAsk(Exception):
@@ -172,7 +189,7 @@ class Objects:
 
 def _environment() -> dict[bytes, bytes]:
     environment = dict(os.environb)
-    for name in _PATHSPECS:
+    for name in _PATHSPECS if _in_hook else (*_PATHSPECS, *_PLACES):
         environment.pop(name, None)
     # br3's own calls start no hooks; a look must not fight for the index's lock; what is pushed are the objects
     # themselves, whatever replaces them here.

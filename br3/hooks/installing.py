@@ -140,11 +140,16 @@ def uninstall(repository: Repository) -> Done:
     common_dir = repository.common_dir
     with Lock(common_dir, "hooks", "install").acquire(wait_s=10):
         made = read(common_dir)
-        if made is None and places.is_installed(common_dir):  # the manifest is damaged: what git looks into is known
+        if made is None:  # also without a manifest, or with a damaged one: what git looks into is known
             git = Git(repository.worktree or common_dir)
-            made = Manifest(directories={str(hooks_directory(git)): {}})
-        if made is None:
-            raise Refused("br3's hooks are not installed in this repository", hint="br3 hooks install")
+            directory = hooks_directory(git)
+            shared = _is_outside(repository, directory)  # with repositories that have br3's hooks
+            ours = not shared and any(
+                shims.is_ours(_content(directory / hook) or b"") for hook in (*places.HOOKS, places.OPT_IN)
+            )
+            if not (ours or configured(git) or places.is_installed(common_dir)):
+                raise Refused("br3's hooks are not installed in this repository")
+            made = Manifest(directories={str(directory): {}})
         _unconfigure(repository.git)
         kept = {hook: maker for hooks in made.directories.values() for hook, maker in _makers(hooks).items()}
         notes: list[str] = []
@@ -411,7 +416,7 @@ def _remove_home(common_dir: Path) -> None:
     import shutil
 
     manifest = places.manifest(common_dir)
-    for left in places.home(common_dir).iterdir():
+    for left in places.home(common_dir).iterdir() if places.home(common_dir).is_dir() else ():
         if left.name not in ("backups", manifest.name):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
     manifest.unlink(missing_ok=True)

@@ -129,7 +129,7 @@ def maker(content: bytes) -> str:
     ):
         if sign in head:
             return name
-    return "a hook of its own"
+    return "another hook"
 
 
 def _chained(hook: str, kept: bytes) -> str:

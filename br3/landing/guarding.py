@@ -11,7 +11,7 @@ from br3.errors import Br3Error
 from br3.guard import check, commits, exemptions, places
 from br3.guard import settings as guard
 from br3.guard.findings import Finding, at_least, printable
-from br3.guard.plumbing import CannotAsk
+from br3.guard.plumbing import CannotAsk, outside_of_hooks
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git
 from br3.repo.worktrees import Repository
@@ -29,6 +29,7 @@ def fault_of(
     file = repository.common_dir / guard.FILE
     if not file.exists():
         return None
+    outside_of_hooks()
     git, top = repository.git, f"refs/heads/{base}"
     ids = git("rev-list", "--reverse", commit, "--not", top, start).text.split()
     # What it began from may hold what it needs, and base what others have landed since: neither is its own change.

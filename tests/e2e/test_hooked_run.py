@@ -112,6 +112,13 @@ def test_what_got_past_the_hooks_does_not_land(repo: Scratch) -> None:
     assert token not in said.all
 
 
+def test_git_s_own_variables_do_not_lead_the_guard_astray(repo: Scratch) -> None:
+    repo.plan(PLAN[: PLAN.index('[[build]]\nid = "stray"')])
+    repo.br3("hooks", "install")
+    repo.br3("run", "--trust")
+    assert repo.br3("merge", "--json", env={"GIT_DIR": ".git"}).json["landed"] == ["storage"]
+
+
 def test_without_hooks_nothing_is_held_against_them(repo: Scratch) -> None:
     repo.plan(PLAN[: PLAN.index('[[build]]\nid = "storage"')] + PLAN[PLAN.index('[[build]]\nid = "stray"') :])
     repo.br3("run", "--trust")

@@ -488,3 +488,25 @@ def test_the_plan_s_commands_are_quoted_as_they_are(ground: Ground) -> None:
     ground.br3("hooks", "install", code=None)
     ground.git("commit", "--quiet", "--allow-empty", "--message", "change")
     assert not (ground.path / "pwned").exists()
+
+
+def test_what_is_left_when_br3_s_directory_was_deleted_is_taken_out(bare_ground: Ground) -> None:
+    put(hooks_of(bare_ground) / "pre-commit")
+    before = everything(hooks_of(bare_ground))
+    install(bare_ground)
+    shutil.rmtree(bare_ground.path / ".git/br3")
+    bare_ground.br3("hooks", "uninstall")
+    assert everything(hooks_of(bare_ground)) == before
+    bare_ground.br3("hooks", "uninstall", code=3)
+
+
+def test_shims_that_other_repositories_share_stay_when_br3_was_never_installed_here(
+    bare_ground: Ground, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    bare_ground.git("config", "core.hooksPath", str(shared))
+    put(shared / "pre-commit", shims.shim("pre-commit", shared=True))
+    before = everything(shared)
+    bare_ground.br3("hooks", "uninstall", code=3)
+    assert everything(shared) == before
