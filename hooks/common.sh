@@ -107,7 +107,7 @@ br3_find_worktree() {
 br3_read_settings() {
     br3_settings=damaged
     br3_protected= br3_pythons= br3_check= br3_entry= br3_program= br3_max_bytes=0 br3_required=0
-    br3_commit_msg= br3_setup=0 br3_owners= br3_protect=
+    br3_commit_msg= br3_setup=0 br3_owners=
     [ -f "$br3_home/settings" ] || return 0
     br3_first=
     while IFS= read -r br3_line; do
@@ -115,7 +115,6 @@ br3_read_settings() {
         case $br3_line in
         'br3-settings=1') br3_first=1 ;;
         'protect='*)
-            br3_protect=1
             # shellcheck disable=SC2254 # it is a pattern
             case ${br3_branch-} in $br3_value) br3_protected=$br3_value ;; esac
             ;;

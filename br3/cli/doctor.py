@@ -29,18 +29,14 @@ def _prices() -> Finding:
 def _hooks(repo: Repository) -> list[Finding]:
     """Hooks as they were installed, and what only hooks, or the lack of them, can have done."""
     from br3.analytics.inspecting import Finding
-    from br3.cli.hooks import plan_of
-    from br3.errors import Br3Error
+    from br3.cli.hooks import plan_if_sound
     from br3.hooks import looking
 
     found = []
     bare = looking.bare_with_checkout(repo)
     if bare is not None:
         found.append(Finding("checkout", False, bare.said, bare.hint))
-    try:
-        plan = plan_of(repo, None)
-    except Br3Error:
-        plan = None  # `br3 plan check` tells what is wrong with it
+    plan = plan_if_sound(repo)
     standing = looking.standing(repo, plan)
     if standing.form is None and not standing.troubles:
         return [*found, Finding("hooks", True, "not installed")]

@@ -13,6 +13,7 @@ from br3.cli.context import json_option, load_plan, plan_option, repository
 from br3.errors import Br3Error, UsageError
 
 if TYPE_CHECKING:
+    from br3.hooks.installing import Done
     from br3.hooks.looking import Standing
     from br3.plan.model import Plan
     from br3.repo.worktrees import Repository
@@ -97,11 +98,7 @@ def status(as_json: bool) -> int:
     from br3.hooks import looking
 
     repo = repository()
-    try:
-        plan = plan_of(repo, None)
-    except Br3Error:
-        plan = None  # `br3 plan check` tells what is wrong with it
-    found = looking.standing(repo, plan)
+    found = looking.standing(repo, plan_if_sound(repo))
     if as_json:
         emit_json(_standing(found))
     else:
@@ -116,7 +113,7 @@ def run_hook(hook: str, args: tuple[str, ...]) -> int:
     """Run one of br3's hooks as git would; for hooks of your own that call it."""
     from br3.hooks import places
 
-    if hook not in (*places.HOOKS, places.OPT_IN):
+    if hook not in places.ALL:
         raise UsageError(f"br3 has no hook {hook}", hint=f"hooks: {', '.join(places.HOOKS)}")
     repo = repository()
     script = places.home(repo.common_dir) / hook
@@ -133,16 +130,15 @@ def setup() -> int:
 
     What is set up already stays as it is; what somebody else is setting up is told, with its log.
     """
-    from br3.hooks import places
-    from br3.plan.frozen import thaw
+    from br3.hooks.compiling import compiled_plan
     from br3.telemetry import Journal
     from br3.workspace.provisioning import log_of, provision
 
     repo = repository()
-    home = places.home(repo.common_dir)
-    if not (home / "plan.json").exists():
+    plan = compiled_plan(repo.common_dir)
+    if plan is None:
         raise UsageError("no plan was compiled for the hooks", hint="br3 hooks install, where br3.toml is")
-    done = provision(repo, thaw(home).plan, Journal(repo.common_dir), lambda command: click.echo(f"$ {command}"))
+    done = provision(repo, plan, Journal(repo.common_dir), lambda command: click.echo(f"$ {command}"))
     if done == "busy":
         click.echo(f"it is being set up just now: tail -f {log_of(repo, repo.worktree or Path.cwd())}")
     else:
@@ -152,15 +148,21 @@ def setup() -> int:
 
 def plan_of(repo: Repository, plan_file: Path | None) -> Plan | None:
     """The plan as it stands, None where there is none; in a build's worktree the one that was compiled."""
-    from br3.hooks import places
-    from br3.plan.frozen import thaw
+    from br3.hooks.compiling import compiled_plan
     from br3.plan.location import PLAN_FILE
 
     here = repo.worktree
     if plan_file is None and (here is None or not (here / PLAN_FILE).exists() or _is_a_build_s(here)):
-        home = places.home(repo.common_dir)
-        return thaw(home).plan if (home / "plan.json").exists() else None
+        return compiled_plan(repo.common_dir)
     return load_plan(repo, plan_file)[0]
+
+
+def plan_if_sound(repo: Repository) -> Plan | None:
+    """The same, and None for one with mistakes: `br3 plan check` tells them."""
+    try:
+        return plan_of(repo, None)
+    except Br3Error:
+        return None
 
 
 def _is_a_build_s(worktree: Path) -> bool:
@@ -169,8 +171,8 @@ def _is_a_build_s(worktree: Path) -> bool:
     return bool(read_notes(worktree).get("build"))
 
 
-def _done(done: object) -> dict[str, object]:
-    facts = asdict(done)  # type: ignore[call-overload]
+def _done(done: Done) -> dict[str, object]:
+    facts = asdict(done)
     return {**facts, "directory": str(facts["directory"]) if facts["directory"] else None}
 
 

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from br3.errors import Br3Error
-from br3.hooks import places
-from br3.plan.frozen import thaw
+from br3.hooks.compiling import compiled_plan
 from br3.repo.worktrees import discover
 from br3.telemetry import Journal
 from br3.workspace.provisioning import provision as provision_worktree
@@ -18,11 +17,10 @@ def provision(path: str) -> int:
     if os.getpid() != os.getsid(0):
         os.setsid()
     repository = discover(Path(path))
-    home = places.home(repository.common_dir)
-    if not (home / "plan.json").exists() or repository.worktree is None:
-        return 0
     try:
-        provision_worktree(repository, thaw(home).plan, Journal(repository.common_dir))
+        plan = compiled_plan(repository.common_dir)
+        if plan is not None and repository.worktree is not None:
+            provision_worktree(repository, plan, Journal(repository.common_dir))
     except Br3Error:
         return 1  # it is in the journal, with its log
     return 0

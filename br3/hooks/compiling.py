@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from br3.errors import UsageError
@@ -18,7 +19,7 @@ from br3.guard import contents
 from br3.guard import settings as guarding
 from br3.hooks import places
 from br3.plan import globs
-from br3.plan.frozen import digest, freeze
+from br3.plan.frozen import FROZEN_FILE, digest, freeze, thaw
 from br3.plan.model import Hooks, Plan
 from br3.workspace import trust
 
@@ -37,7 +38,7 @@ def compile_all(common_dir: Path, plan: Plan | None) -> None:
     home = places.home(common_dir)
     home.mkdir(parents=True, exist_ok=True)
     for script in sorted(places.scripts().iterdir()):
-        if script.is_file() and script.name in (*places.HOOKS, places.OPT_IN, *places.SHARED):
+        if script.is_file() and script.name in (*places.ALL, *places.SHARED):
             replace(home / script.name, script.read_bytes(), 0o644 if script.suffix else 0o755)
     hooks = plan.hooks if plan is not None else Hooks()
     owns = {build.id: build.owns for build in plan.builds if build.owns} if plan is not None else {}
@@ -49,22 +50,22 @@ def compile_all(common_dir: Path, plan: Plan | None) -> None:
             left.unlink()
     replace(home / "guard.json", json.dumps(_for_guard(hooks, owns), indent=1).encode())
     replace(home / "keywords", "".join(f"{word}\n" for word in (*contents.prefilter(), _NUL, _END)).encode())
-    frozen = home / "plan.json"
     if plan is not None:
         freeze(plan, home)
     else:
-        frozen.unlink(missing_ok=True)
+        (home / FROZEN_FILE).unlink(missing_ok=True)
     replace(home / "settings", _settings(common_dir, plan, hooks, list(owns)).encode(errors="surrogateescape"))
+
+
+def compiled_plan(common_dir: Path) -> Plan | None:
+    """The plan as it was compiled for the hooks; None where there was none."""
+    home = places.home(common_dir)
+    return thaw(home).plan if (home / FROZEN_FILE).exists() else None
 
 
 def plan_digest(plan: Plan | None) -> str | None:
     """What tells whether the plan has changed since it was compiled."""
-    return None if plan is None else digest(plan) + json.dumps(guarding_of(plan.hooks), sort_keys=True)
-
-
-def guarding_of(hooks: Hooks) -> dict[str, object]:
-    """The hooks' section as plain values."""
-    return {name: getattr(hooks, name) for name in hooks.__dataclass_fields__}
+    return None if plan is None else digest(plan) + json.dumps(asdict(plan.hooks), sort_keys=True)
 
 
 def interpreters() -> list[Path]:

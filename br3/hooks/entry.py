@@ -24,7 +24,7 @@ def main(words: list[str]) -> int:
         if words[:1] == ["push"] and len(words) >= 2:
             from br3.hooks.pushing import push
 
-            return push(words[1], words[2] if len(words) > 2 else "", sys.stdin.buffer.read())
+            return push(words[1], sys.stdin.buffer.read())
         print(f"br3: provision PATH or push REMOTE URL was expected, seen: {' '.join(words)}", file=sys.stderr)
     except Br3Error as error:
         print(f"br3: {error.message}", file=sys.stderr)

@@ -91,7 +91,7 @@ def install(
         directory = hooks_directory(git) if chosen == "shims" else None
         if directory is not None:
             _permit(repository, git, directory, tracked=tracked, outside=outside)
-        wanted = (*places.HOOKS, places.OPT_IN) if plan and plan.hooks.reference_transaction else places.HOOKS
+        wanted = places.ALL if plan and plan.hooks.reference_transaction else places.HOOKS
         for inside in ("", "owns", "backups"):
             _clear_drafts(places.home(common_dir) / inside)
         compiling.compile_all(common_dir, plan)
@@ -110,10 +110,10 @@ def install(
             kept = made.directories.setdefault(str(directory), {})
             directory.mkdir(parents=True, exist_ok=True)
             _clear_drafts(directory)
-            for hook in (*places.HOOKS, places.OPT_IN):
+            for hook in places.ALL:
                 if hook in wanted:
                     notes += _put_in(common_dir, made, directory, hook, shared=_is_outside(repository, directory))
-                elif _content(directory / hook) is not None and shims.is_ours(_content(directory / hook) or b""):
+                elif shims.is_our_shim(directory / hook):
                     notes += _take_out_one(common_dir, directory, hook, kept)
         _write(common_dir, made)
         kept = made.directories.get(str(directory), {}) if directory else {}
@@ -144,9 +144,7 @@ def uninstall(repository: Repository) -> Done:
             git = Git(repository.worktree or common_dir)
             directory = hooks_directory(git)
             shared = _is_outside(repository, directory)  # with repositories that have br3's hooks
-            ours = not shared and any(
-                shims.is_ours(_content(directory / hook) or b"") for hook in (*places.HOOKS, places.OPT_IN)
-            )
+            ours = not shared and any(shims.is_our_shim(directory / hook) for hook in places.ALL)
             if not (ours or configured(git) or places.is_installed(common_dir)):
                 raise Refused("br3's hooks are not installed in this repository")
             made = Manifest(directories={str(directory): {}})
@@ -259,8 +257,7 @@ def _put_in(common_dir: Path, made: Manifest, directory: Path, hook: str, *, sha
 
 def _calls_us(directory: Path, hook: str, found: bytes) -> bool:
     """Whether the hook that is there runs our shim, which it has renamed."""
-    renamed = _content(directory / f"{hook}{_LEGACY}")
-    return shims.maker(found) in _RUN_LEGACY and renamed is not None and shims.is_ours(renamed)
+    return shims.maker(found) in _RUN_LEGACY and shims.is_our_shim(directory / f"{hook}{_LEGACY}")
 
 
 def _replace_older(common_dir: Path, directory: Path, hook: str, kept: dict[str, dict[str, Any]], found: bytes) -> None:
@@ -286,8 +283,7 @@ def _bring_back_renamed(common_dir: Path, directory: Path, hook: str, kept: dict
     beside = directory / f"{hook}{shims.KEPT}"
     for suffix in RENAMED:
         renamed = directory / f"{hook}{suffix}"
-        content = _content(renamed)
-        if content is None or not shims.is_ours(content):
+        if not shims.is_our_shim(renamed):
             continue
         now = _content(directory / hook)
         if now is None or shims.is_ours(now):
@@ -307,7 +303,7 @@ def _take_out(common_dir: Path, made: Manifest, directory: Path) -> list[str]:
     kept = made.directories.get(str(directory), {})
     notes: list[str] = []
     _clear_drafts(directory)
-    for hook in (*places.HOOKS, places.OPT_IN):
+    for hook in places.ALL:
         notes += _take_out_one(common_dir, directory, hook, kept)
     made.directories.pop(str(directory), None)
     return notes
@@ -343,7 +339,7 @@ def _take_out_one(common_dir: Path, directory: Path, hook: str, kept: dict[str, 
             os.replace(old, place)
     for suffix in RENAMED:
         renamed = directory / f"{hook}{suffix}"
-        if shims.is_ours(_content(renamed) or b""):
+        if shims.is_our_shim(renamed):
             renamed.unlink()
     return []
 

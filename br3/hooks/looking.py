@@ -110,7 +110,7 @@ def _by_shim(directory: Path, hook: str) -> HookState:
     except OSError:
         return HookState(hook, "missing", f"{place} is not there")
     if not shims.is_ours(content):
-        aside = [name for suffix in installing.RENAMED if _is_our_shim(directory / (name := f"{hook}{suffix}"))]
+        aside = [name for suffix in installing.RENAMED if shims.is_our_shim(directory / (name := f"{hook}{suffix}"))]
         who = shims.maker(content)
         if aside and aside[0].endswith(".legacy"):
             return HookState(hook, "chained", f"{who} calls it, as {aside[0]}")
@@ -124,13 +124,6 @@ def _by_shim(directory: Path, hook: str) -> HookState:
     return HookState(hook, "installed", "")
 
 
-def _is_our_shim(path: Path) -> bool:
-    try:
-        return shims.is_ours(path.read_bytes())
-    except OSError:
-        return False
-
-
 def _form(git: Git, made: installing.Manifest, directory: Path | None, configured: tuple[str, ...]) -> list[Trouble]:
     found = []
     if directory is None:
@@ -138,7 +131,7 @@ def _form(git: Git, made: installing.Manifest, directory: Path | None, configure
             found.append(
                 Trouble("this git is too old for hooks by configuration: none of them runs", "br3 hooks install")
             )
-        doubled = [place for place in made.directories if any(_is_our_shim(Path(place) / h) for h in places.HOOKS)]
+        doubled = [place for place in made.directories if any(shims.is_our_shim(Path(place) / h) for h in places.HOOKS)]
         if doubled:
             found.append(Trouble(f"both forms are installed, also {doubled[0]}: hooks run twice", "br3 hooks install"))
         return found
@@ -201,7 +194,7 @@ def _other_worktrees(repository: Repository, git: Git, directory: Path) -> list[
     for tree in list_worktrees(git):
         if tree.bare or not tree.path.is_dir() or (tree.path / path).resolve() == directory.resolve():
             continue
-        if not _is_our_shim(tree.path / path / "pre-commit"):
+        if not shims.is_our_shim(tree.path / path / "pre-commit"):
             found.append(
                 Trouble(
                     f"no hook of br3 runs in {tree.path}: core.hooksPath is {path}, and it has none there",

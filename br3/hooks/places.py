@@ -13,6 +13,7 @@ SHARED = ("common.sh", "guard.sh")
 """What scripts source."""
 
 HOOKS = (*GUARDING, *TELLING)
+ALL = (*HOOKS, OPT_IN)
 
 
 def home(common_dir: Path) -> Path:

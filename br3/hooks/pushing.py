@@ -20,11 +20,11 @@ from br3.guard import check, commits, exemptions, gitleaks
 from br3.guard import settings as guarding
 from br3.guard.findings import Finding, Outcome, at_least
 from br3.guard.places import is_protected
-from br3.hooks import places
+from br3.hooks.compiling import compiled_plan
+from br3.landing.guarding import record_skips
 from br3.landing.scratch import scratch_environment, scratch_worktree
 from br3.orchestrator import verdicts
 from br3.orchestrator.verification import verify
-from br3.plan.frozen import thaw
 from br3.plan.model import DEFAULT_TIMEOUT_S, Plan, Verify
 from br3.repo import refs
 from br3.repo.refs import CommitId
@@ -60,13 +60,13 @@ class Ref:
         return self.remote.removeprefix(_HEADS) if self.remote.startswith(_HEADS) else None
 
 
-def push(remote: str, url: str, given: bytes) -> int:
+def push(remote: str, given: bytes) -> int:
     """Look at a push; 0 when it may go, 1 when not. ``given`` are git's lines."""
     repository = _repository()
     pushed = read_refs(given)
     journal = Journal(repository.common_dir)
     settings = guarding.load(str(repository.common_dir / guarding.FILE))
-    plan = _plan(repository)
+    plan = compiled_plan(repository.common_dir)
     outcome = _new_commits(repository, remote, pushed, settings)
     _protected(repository, pushed, settings, outcome)
     _record(journal, outcome, settings)
@@ -101,12 +101,6 @@ def read_refs(given: bytes) -> list[Ref]:
         if len(words) == 4:
             found.append(Ref(*words))
     return found
-
-
-def _plan(repository: Repository) -> Plan | None:
-    """The plan as it was compiled for the hooks; None where there was none."""
-    home = places.home(repository.common_dir)
-    return thaw(home).plan if (home / "plan.json").exists() else None
 
 
 def _new_commits(repository: Repository, remote: str, pushed: Sequence[Ref], settings: guarding.Settings) -> Outcome:
@@ -172,12 +166,10 @@ def has_landed(common_dir: Path, commit: str) -> bool:
 def _record(journal: Journal, outcome: Outcome, settings: guarding.Settings) -> None:
     for finding in outcome.findings:
         if at_least(finding.severity, settings.fail_on):
-            kind, severity, facts = check.event_of(finding)
-            journal.append(kind, severity, **{"hook": "pre-push", **facts})  # type: ignore[arg-type]
-    for finding, use in outcome.allowed:
-        if use == "skip":  # comments and the baseline were recorded when it was committed
-            facts = {"hook": "pre-push", "use": use, **check.event_of(finding)[2]}
-            journal.append("hook.allowed", "warning", **facts)  # type: ignore[arg-type]
+            kind, severity, told = check.event_of(finding)
+            facts: dict[str, Any] = {"hook": "pre-push", **told}
+            journal.append(kind, severity, **facts)
+    record_skips(journal, outcome, "pre-push")
 
 
 def _commands(repository: Repository, plan: Plan, pushed: Sequence[Ref], journal: Journal) -> bool:

@@ -8,6 +8,7 @@ shell script that asks for its own name (husky's do) is read into a shell that s
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from shlex import quote
 
 from br3.hooks import places
@@ -114,6 +115,14 @@ def _call(hook: str, shared: bool = False) -> str:
 def is_ours(content: bytes) -> bool:
     """Whether a file in a hooks' directory is a shim of br3."""
     return MARK.encode() in content[:400]
+
+
+def is_our_shim(path: Path) -> bool:
+    """Whether that file is there, and a shim of br3."""
+    try:
+        return is_ours(path.read_bytes())
+    except OSError:
+        return False
 
 
 def maker(content: bytes) -> str:

@@ -6,11 +6,12 @@ Hooks can be got past, and what br3 itself commits of an agent's work goes throu
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from br3.errors import Br3Error
 from br3.guard import check, commits, exemptions, places
 from br3.guard import settings as guard
-from br3.guard.findings import Finding, at_least, printable
+from br3.guard.findings import Finding, Outcome, at_least, printable
 from br3.guard.plumbing import CannotAsk, outside_of_hooks
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git
@@ -46,10 +47,7 @@ def fault_of(
         line_of=lambda finding, number: None,
         in_baseline=lambda name: False,
     )
-    for finding, use in outcome.allowed:
-        if use == "skip":  # comments and the baseline were recorded when it was committed
-            facts = {"hook": "merge", "use": use, **check.event_of(finding)[2]}
-            journal.append("hook.allowed", "warning", run=run, build=build_id, **facts)  # type: ignore[arg-type]
+    record_skips(journal, outcome, "merge", run=run, build=build_id)
     blocking = [finding for finding in outcome.findings if at_least(finding.severity, settings.fail_on)]
     if not blocking:
         return None
@@ -57,6 +55,16 @@ def fault_of(
     more = [f"{len(blocking) - _MOST_SHOWN} more"] if len(blocking) > _MOST_SHOWN else []
     rules = ",".join(dict.fromkeys(finding.rule for finding in blocking))
     return f"the guard found {', '.join([*shown, *more])}; to let it land all the same: BR3_SKIP={rules} br3 merge"
+
+
+def record_skips(
+    journal: Journal, outcome: Outcome, hook: str, *, run: str | None = None, build: str | None = None
+) -> None:
+    """Record what ``BR3_SKIP`` let pass; comments and the baseline were recorded when it was committed."""
+    for finding, use in outcome.allowed:
+        if use == "skip":
+            facts: dict[str, Any] = {"hook": hook, "use": use, **check.event_of(finding)[2]}
+            journal.append("hook.allowed", "warning", run=run, build=build, **facts)
 
 
 def _changed(git: Git, since: str, commit: CommitId) -> set[str]:

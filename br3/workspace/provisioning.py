@@ -61,7 +61,7 @@ def provision(
     lock = Lock(repository.common_dir, "build", build.id) if build is not None else None
     try:
         with lock.acquire() if lock else nullcontext(), Lock(repository.common_dir, "worktree", _name(path)).acquire():
-            return _provision(repository, plan, build, path, commands, journal, report)
+            return _provision(repository, plan, build, path, journal, report)
     except LockHeld:
         return "busy"
 
@@ -71,7 +71,6 @@ def _provision(
     plan: Plan,
     build: Build | None,
     path: Path,
-    commands: Sequence[str],
     journal: Journal,
     report: Callable[[str], None],
 ) -> str:
