@@ -1,102 +1,188 @@
 """The agent ``claude``: Claude Code, headless, read from its stream-json output.
 
 Success is: the last ``result`` has subtype ``success``, is no error and nothing was denied. The exit code says less:
-a denied tool and an interrupted turn end with 0. Costs come from ``modelUsage``, which includes sub-agents; without a
-result (a killed run) the tokens are those of the ``message_delta`` events and the cost is not known.
+a denied tool and an interrupted turn end with 0. Each finished turn is usage at once, priced by the table; the last
+``result`` brings it up to the CLI's own figure, sub-agents included. Without one (a killed run) the session's
+transcript has that figure; where it has not, turns that did not finish have known input and unknown output.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
-from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from br3.agents.base import Outcome, Request, Usage
+from br3.agents import claude_costs as costs
+from br3.agents.base import (
+    Failure,
+    Fallback,
+    Outcome,
+    Request,
+    Seen,
+    Supports,
+    Tail,
+    Usage,
+    concluded,
+    count,
+    event_of,
+    first_line,
+    mapping,
+    money,
+)
+from br3.agents.configuration import link_login
+from br3.agents.telling import cause_of, delay_in, ended, shown
 
-_SETTINGS = {"permissions": {"allow": ["Bash", "Edit", "Write", "Read"], "deny": ["Bash(git push *)"]}}
+_TOOLS = ["Bash", "Edit", "Write", "Read"]
+_RETRIES = "2"  # then the failure is br3's to answer: one gate for all builds, and other models
+_MOST_OPEN = 1000
 
-_TURN_FIELDS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-
-_BY_STATUS = {401: "auth", 402: "credit", 403: "auth", 404: "model", 429: "rate_limit", 529: "overloaded"}
+# What is kept of a result: the rest may be megabytes.
+_TOLD = ("subtype", "is_error", "terminal_reason", "stop_reason", "api_error_status", "api_error_type")
 
 
 class ClaudeReader:
     """Folds the stream: the last result, the turns' usage, and what it is doing."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: Request, home: Path | None) -> None:
         self.usage: list[Usage] = []
         self.activity = ""
+        self.session: str | None = None
+        self.fallbacks: list[Fallback] = []
+        self._home = home
+        self._before = costs.used(request.spent)
+        self._reported: costs.Totals = {}
+        """What the results so far come to: the attempt's own figure, without what the session had used before."""
+        self._total: object = None
         self._result: dict[str, Any] | None = None
-        self._turns: dict[str, dict[str, Any]] = {}
-        self._opened: dict[str, dict[str, Any]] = {}
-        self._models: dict[str, str] = {}
+        self._denied: set[str] = set()
+        self._open: dict[str, tuple[str, list[int | None]]] = {}
+        self._model: dict[object, str] = {}
+        self._stamp: object = None
+        self._errors: list[str] = []
+        self._stderr = Tail()
         self._text = ""
 
     def feed(self, line: bytes) -> None:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return
-        if not isinstance(event, dict):
+        event = event_of(line)
+        if event is None:
             return
         kind = event.get("type")
+        self._stamp = event.get("timestamp") or self._stamp
         if kind == "result":
-            self._result = event
+            self._end(event)
         elif kind == "assistant":
-            self._assistant(event.get("message") or {})
+            self._assistant(event)
         elif kind == "stream_event":
-            inner = event.get("event") or {}
-            if inner.get("type") == "message_start":
-                message = inner.get("message") or {}
-                self._models[str(message.get("id"))] = str(message.get("model") or "")
-            elif inner.get("type") == "message_delta" and inner.get("usage"):
-                self._turns[str(event.get("api_message_id"))] = inner["usage"]
-        elif kind == "system" and event.get("subtype") == "api_retry":
-            self.activity = f"waits for the API ({event.get('error')})"
+            self._streamed(event)
+        elif kind == "system":
+            self._system(event)
+
+    def feed_error(self, line: bytes) -> None:
+        self._stderr.add(line)
 
     def refresh(self) -> None:
         """Everything comes on standard output."""
 
-    def outcome(self, exit_code: int) -> Outcome:
-        result = self._result
-        self.usage += _from_result(result) if result else self._from_turns()
-        if result is None:
-            why = f"claude ended with exit code {exit_code} and without a result"
-            return Outcome(False, "crash", why, self._text)
-        report = str(result.get("result") or "\n".join(map(str, result.get("errors") or [])) or self._text)
-        denials = result.get("permission_denials") or []
-        if denials:
-            names = ", ".join(sorted({str(d.get("tool_name", "a tool")) for d in denials if isinstance(d, dict)}))
-            return Outcome(False, "denied", f"claude was denied: {names}", report)
-        if result.get("subtype") == "success" and result.get("is_error") is False:
-            return Outcome(True, report=report)
-        return Outcome(False, _cause(result), f"claude: {report.strip()[:300]}", report)
+    def gave_up(self) -> bool:
+        return False  # it tries again only twice
 
-    def _assistant(self, message: dict[str, Any]) -> None:
-        if message.get("usage") and message.get("model") != "<synthetic>":
-            self._opened[str(message.get("id"))] = message["usage"]
-            self._models[str(message.get("id"))] = str(message.get("model") or "")
-        for block in message.get("content") or []:
-            if block.get("type") == "text" and message.get("model") != "<synthetic>":
-                self._text = str(block.get("text"))
-                self.activity = self._text.strip().split("\n")[0][:60]
+    def outcome(self, exit_code: int) -> Outcome:
+        if self._result is None or self._open:
+            self._account_for_the_rest()
+        found = failure(
+            Seen(
+                exit_code,
+                self._result,
+                tuple(self._errors),
+                self._stderr.text,
+                self._text,
+                self.fallbacks[-1].model if self.fallbacks else None,
+            )
+        )
+        report = str(self._result["report"]) if self._result else self._text
+        return concluded(found, report or self._text, money(self._total) if self._result else None)
+
+    def _end(self, result: dict[str, Any]) -> None:
+        since = result.get("model_usage_since_last_result")
+        if isinstance(since, dict):
+            self._reported = costs.added(self._reported, costs.totals(since))
+        else:  # older versions have only the session's sum
+            self._reported = costs.subtracted(costs.totals(mapping(result.get("modelUsage"))), self._before)
+        known = [had.cost_usd for had in self._reported.values()]
+        self._total = None if None in known else sum(cost for cost in known if cost is not None)
+        self.usage += costs.rest(self._reported, costs.used(self.usage))
+        self._open.clear()
+        denials = result.get("permission_denials")
+        for denial in denials if isinstance(denials, list) else []:
+            self._denied.add(str(mapping(denial).get("tool_name", "a tool")))
+        errors = result.get("errors")
+        said = result.get("result") or "\n".join(map(str, errors if isinstance(errors, list) else []))
+        told = {name: result.get(name) for name in _TOLD}
+        self._result = {**told, "report": str(said)[-20_000:], "denied": sorted(self._denied)}
+
+    def _assistant(self, event: dict[str, Any]) -> None:
+        message = mapping(event.get("message"))
+        said = [mapping(block) for block in message.get("content") or [] if isinstance(block, dict)]
+        if message.get("model") == "<synthetic>":
+            self._errors = [str(block.get("text")) for block in said if block.get("type") == "text"][-3:]
+            return
+        self._errors = []
+        usage = mapping(message.get("usage"))
+        if usage:
+            # The output that stands here is a placeholder.
+            counts = [count(usage.get(name)) for name in costs.TURN_FIELDS]
+            counts[1] = None
+            self._open[str(message.get("id"))] = (costs.plain(str(message.get("model") or "")), counts)
+            if len(self._open) > _MOST_OPEN:
+                self._open.pop(next(iter(self._open)))
+        for block in said:
+            if block.get("type") == "text":
+                self._text = str(block.get("text"))[-20_000:]
+                self.activity = first_line(self._text)
             elif block.get("type") == "tool_use":
                 self.activity = _tool(block)[:60]
 
-    def _from_turns(self) -> list[Usage]:
-        """Per model; a turn without its ``message_delta`` has known input and unknown output."""
-        sums: dict[str, list[int | None]] = {}
-        for message, usage in {**self._opened, **self._turns}.items():
-            counts = [usage.get(field) for field in _TURN_FIELDS]
-            if message not in self._turns:
-                counts[1] = None  # what stands there at the start of a message is a placeholder
-            had = sums.setdefault(self._models.get(message, ""), [0, 0, 0, 0])
-            for i, count in enumerate(counts):
-                before = had[i]
-                had[i] = None if before is None or (count is None and i == 1) else before + int(count or 0)
-        return [Usage(_model(m) or None, *counts, source="stream") for m, counts in sums.items()]
+    def _streamed(self, event: dict[str, Any]) -> None:
+        inner = mapping(event.get("event"))
+        thread = event.get("parent_tool_use_id")
+        if inner.get("type") == "message_start":
+            message = mapping(inner.get("message"))
+            self._model = {thread: costs.plain(str(message.get("model") or ""))}
+        elif inner.get("type") == "message_delta" and mapping(inner.get("usage")):
+            self._turn(str(event.get("api_message_id")), thread, mapping(inner.get("usage")))
+
+    def _turn(self, name: str, thread: object, usage: dict[str, Any]) -> None:
+        """A turn is finished. Without a price it is kept until the CLI says its own."""
+        model = self._open[name][0] if name in self._open else self._model.get(thread, "")
+        turn = costs.of_turn(model, usage, self._stamp) if model else None
+        if turn is not None:
+            self.usage.append(turn)
+            self._open.pop(name, None)
+        else:
+            self._open[name] = (model, [count(usage.get(field)) for field in costs.TURN_FIELDS])
+
+    def _system(self, event: dict[str, Any]) -> None:
+        kind = event.get("subtype")
+        if kind == "init":
+            self.session = str(event["session_id"]) if event.get("session_id") else None
+        elif kind == "api_retry":
+            self.activity = f"waits for the API ({event.get('error')})"
+            self._errors = [f"{event.get('error')} (status {event.get('error_status')})"]
+        elif kind == "model_fallback":
+            fields = ("original_model", "fallback_model", "trigger")
+            self.fallbacks.append(Fallback(*(str(event.get(field)) for field in fields)))
+
+    def _account_for_the_rest(self) -> None:
+        """Of a run that was killed: by its transcript, else by what the turns showed that did not finish."""
+        known = costs.of_session(self._home, self.session)
+        if known is not None:
+            self.usage += costs.rest(costs.subtracted(known, self._before), costs.used(self.usage))
+        else:
+            self.usage += [Usage(model or None, *counts, source="stream") for model, counts in self._open.values()]
+        self._open.clear()
 
 
 class Claude:
@@ -104,54 +190,82 @@ class Claude:
 
     name = "claude"
     tested_with = "2.1.330"
+    known_versions = ("2.1.330", "2.1.197")
+    executable = "claude"
+    install = "npm install -g @anthropic-ai/claude-code"
+    keys = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
     variables = (
-        "ANTHROPIC_API_KEY",
-        "ANTHROPIC_AUTH_TOKEN",
+        *keys,
         "ANTHROPIC_BASE_URL",
         "ANTHROPIC_CUSTOM_HEADERS",
-        "CLAUDE_CODE_OAUTH_TOKEN",
         "CLAUDE_CONFIG_DIR",
         "API_TIMEOUT_MS",
     )
+    login = (".credentials.json", "settings.json")
+    supports = Supports(
+        usage="after each turn; sub-agents at the end",
+        cost="the CLI's own, by the table until then",
+        live_cost=True,
+        resume=True,
+        budget=True,
+        models="`opus`, `sonnet`, `haiku`, `fable`, or a full id",
+        system_prompt=True,
+        denied_commands=True,
+    )
 
     def missing(self) -> str | None:
-        return None if shutil.which("claude") else "npm install -g @anthropic-ai/claude-code"
+        return None if shutil.which(self.executable) else self.install
+
+    def home(self, environ: Mapping[str, str]) -> Path | None:
+        own = environ.get("CLAUDE_CONFIG_DIR")
+        return Path(own) if own else Path(environ.get("HOME") or "/") / ".claude"
+
+    def prepare(self, request: Request) -> None:
+        if request.config_dir is not None:
+            link_login(request.config_dir, self.home(os.environ), self.login)
 
     def command(self, request: Request) -> list[str]:
         words = ["claude", "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"]
         # dontAsk with an allow list works as root and not, and its deny rules hold.
-        words += ["--permission-mode", "dontAsk", "--settings", json.dumps(_SETTINGS)]
+        denied = [f"Bash({command} *)" for command in request.denied_commands]
+        words += ["--permission-mode", "dontAsk"]
+        words += ["--settings", json.dumps({"permissions": {"allow": _TOOLS, "deny": denied}})]
         # The repository's own settings could start its hooks without anybody having been asked.
-        words += ["--setting-sources", "user", "--session-id", request.session]
+        words += ["--setting-sources", "user"]
+        words += ["--resume", request.resume] if request.resume else ["--session-id", request.session]
         if request.model != "auto":
             words += ["--model", request.model]
+        if request.fallback_models:
+            words += ["--fallback-model", ",".join(request.fallback_models)]
         if request.budget_usd is not None:
             words += ["--max-budget-usd", f"{request.budget_usd:f}"]
+        if request.system_prompt is not None:
+            words += ["--append-system-prompt-file", str(request.system_prompt)]
         return words
 
     def environment(self, request: Request) -> Mapping[str, str]:
+        own = {"CLAUDE_CONFIG_DIR": str(request.config_dir)} if request.config_dir else {}
         return {
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",  # it is keyed by the main repository: builds would share it
             "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",  # or the process outlives its result
+            "CLAUDE_CODE_MAX_RETRIES": _RETRIES,
+            **own,
         }
 
     def reader(self, request: Request) -> ClaudeReader:
-        return ClaudeReader()
+        return ClaudeReader(request, request.config_dir or self.home(os.environ))
 
     def render(self, line: bytes) -> str | None:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return line.decode(errors="replace") or None
-        if not isinstance(event, dict):
-            return None
+        event = event_of(line)
+        if event is None:
+            return None if line.lstrip()[:1] in (b"[", b'"') else line.decode(errors="replace") or None
         if event.get("type") == "assistant":
             parts = []
-            for block in (event.get("message") or {}).get("content") or []:
-                if block.get("type") == "text":
+            for block in mapping(event.get("message")).get("content") or []:
+                if mapping(block).get("type") == "text":
                     parts.append(str(block.get("text")))
-                elif block.get("type") == "tool_use":
+                elif mapping(block).get("type") == "tool_use":
                     parts.append(f"→ {_tool(block)}")
             return "\n".join(parts) or None
         if event.get("type") == "result":
@@ -163,44 +277,40 @@ class Claude:
 AGENT = Claude()
 
 
-def _from_result(result: dict[str, Any]) -> list[Usage]:
-    # What the CLI says since its last result, so that a resumed session is not counted twice.
-    models = result.get("model_usage_since_last_result") or result.get("modelUsage") or {}
-    found = []
-    for model, usage in models.items():
-        cost = usage.get("costUSD")
-        known = cost is not None and usage.get("costBasis") != "unknown"
-        found.append(
-            Usage(
-                _model(model),
-                usage.get("inputTokens"),
-                usage.get("outputTokens"),
-                usage.get("cacheCreationInputTokens"),
-                usage.get("cacheReadInputTokens"),
-                cost_usd=Decimal(str(cost)) if known else None,
-            )
-        )
-    return found
+def failure(seen: Seen) -> Failure | None:
+    """Why it failed; None when it claims success. By the result alone, where there is one."""
+    result = seen.result
+    if result is None:
+        return _without_result(seen)
+    if result["denied"]:
+        return Failure("denied", f"claude was denied: {', '.join(result['denied'])}", model=seen.model)
+    if result["subtype"] == "success" and result["is_error"] is False:
+        return None
+    said = str(result["report"]).strip()
+    return Failure(_cause(result), f"claude: {said[:300]}", delay_in(said), seen.model)
 
 
-def _model(name: str) -> str:
-    return name.removesuffix("[1m]")
+def _without_result(seen: Seen) -> Failure:
+    if seen.exit_code == 0:  # what an interrupt leaves while it waits for the API
+        return Failure("killed", "claude was interrupted: it ended without a result", model=seen.model)
+    said = seen.stderr or shown(seen.errors)
+    known = ended("claude", seen.exit_code)
+    if known.cause == "killed" or not said:
+        return known
+    return Failure(cause_of(said) or "crash", f"{known.why}: {said[-300:]}", delay_in(said), seen.model)
 
 
-def _cause(result: dict[str, Any]) -> str:
-    if result.get("terminal_reason") == "budget_exhausted":
-        return "budget"
-    if result.get("terminal_reason") == "prompt_too_long":
-        return "context_too_long"
-    if result.get("stop_reason") == "refusal":
+def _cause(result: Mapping[str, Any]) -> str:
+    by_reason = {"budget_exhausted": "budget", "prompt_too_long": "context_too_long", "aborted_tools": "killed"}
+    if result["terminal_reason"] in by_reason:
+        return by_reason[result["terminal_reason"]]
+    if result["stop_reason"] == "refusal":
         return "refused"
-    status = result.get("api_error_status")
-    if "credit balance is too low" in str(result.get("result")).lower():
-        return "credit"
-    return _BY_STATUS.get(status, "crash") if isinstance(status, int) else "crash"
+    status = result["api_error_status"]
+    return cause_of(str(result["report"]), status if isinstance(status, int) else None) or "crash"
 
 
 def _tool(block: dict[str, Any]) -> str:
-    given = block.get("input") or {}
+    given = mapping(block.get("input"))
     what = given.get("command") or given.get("file_path") or given.get("pattern") or given.get("description") or ""
-    return f"{block.get('name')} {str(what).strip()}".split("\n")[0]
+    return f"{block.get('name')} {str(what)[:1000].strip()}".split("\n")[0]

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from br3.agents import ending
 from br3.agents.base import Reader
+from br3.agents.following import Followed
 from br3.workspace import children
 
 # Signals reach the whole group; the shim waits for the agent to act on them and then still writes the status. A
@@ -27,8 +29,7 @@ code=$?
 printf '%s\\n' "$code" > "$directory/exit"
 """
 
-_CHUNK = 1 << 20
-_LONGEST_LINE = 32 << 20  # lines of 3.5 MB are normal; what is longer than this is cut, or memory would follow it
+_KILLED = 137  # 128 + SIGKILL: the status of an agent that was ended without its shim having seen it
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Running:
     directory: Path
     mark: str
     child: subprocess.Popen[bytes] | None = None
+    others: Collection[int] | None = None
+    """Children of this process that were there before the agent: not its. None: no child of this process is."""
 
     def exit_code(self) -> int | None:
         """The agent's status, once the shim has written it whole."""
@@ -57,7 +60,12 @@ class Running:
 def start(
     command: Sequence[str], *, directory: Path, worktree: Path, env: Mapping[str, str], prompt_file: Path
 ) -> Running:
-    """Start an agent in a session of its own; its environment must carry the build's mark."""
+    """Start an agent in a session of its own; its environment must carry the build's mark.
+
+    This process becomes a subreaper, where there are such.
+    """
+    ending.become_subreaper()
+    others = ending.children_now()
     with (
         prompt_file.open("rb") as prompt,
         (directory / "stdout.log").open("ab") as out,
@@ -72,7 +80,7 @@ def start(
             stderr=err,
             start_new_session=True,
         )
-    return Running(directory, env[children.MARK], child)
+    return Running(directory, env[children.MARK], child, others)
 
 
 def adopt(directory: Path, mark: str) -> Running | None:
@@ -85,62 +93,73 @@ def adopt(directory: Path, mark: str) -> Running | None:
 
 @dataclass(frozen=True)
 class Ended:
-    """How an attempt's process ended: its status (None: not known), and why br3 stopped it, if it did."""
+    """How an attempt's process ended: its status (None: not known), and why br3 stopped it, if it did.
+
+    An agent that was stopped because it gave up counts as not stopped: its reader knows the cause.
+    """
 
     exit_code: int | None
     stopped: str | None = None
 
 
-def watch(running: Running, reader: Reader, tick: Callable[[], str | None], pause_s: float = 0.1) -> Ended:
+def watch(
+    running: Running,
+    reader: Reader,
+    tick: Callable[[], str | None],
+    pause_s: float = 0.1,
+    *,
+    silence_s: float | None = None,
+) -> Ended:
     """Follow an agent to its end; then end whatever it left behind.
 
     ``tick`` is asked about ten times a second and names a reason to stop it (``timeout``, ``budget``, ``cancelled``),
-    or None. The reader has seen all output when this returns.
+    or None. With ``silence_s`` the reason is ``silence`` once it has printed nothing for so many seconds. The reader
+    has seen all output when this returns. One agent at a time in one process: what this process's children leave
+    behind meanwhile is taken for the agent's.
     """
-    followed = _Followed(running.directory / "stdout.log")
-    stopped = None
-    while stopped is None:
+    output = _Output(running.directory, reader)
+    stopped, gave_up = None, False
+    heard = time.monotonic()
+    while stopped is None and not gave_up:
         code = running.exit_code()
         if code is not None or running.gone():
             break
-        followed.feed(reader)
+        before = output.offset
+        more = output.feed()
         reader.refresh()
-        stopped = tick()
-        if stopped is None:
+        if output.offset != before:
+            heard = time.monotonic()
+        stopped, gave_up = tick(), reader.gave_up()
+        if stopped is None and silence_s is not None and time.monotonic() - heard > silence_s:
+            stopped = "silence"
+        if stopped is None and not gave_up and not more:
             _wait(running, pause_s)
-    children.end_marked(running.mark)
+        if running.child is not None and running.others is not None:
+            ending.reap({*running.others, running.child.pid})
+    ending.end_all(running.mark, running.others, last=_shim_of(running))
     if running.child is not None:
         running.child.wait()
-    followed.feed(reader, last=True)
+    output.feed(last=True)
     reader.refresh()
-    return Ended(running.exit_code(), stopped)
+    code = running.exit_code()
+    return Ended(_KILLED if code is None and gave_up and stopped is None else code, stopped)
 
 
-class _Followed:
-    """Feeds a growing file to a reader by lines, split on newline bytes only; memory is bounded by one line."""
+class _Output:
+    """Both of an agent's files of output, fed to its reader."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-        self._rest: list[bytes] = []
+    def __init__(self, directory: Path, reader: Reader) -> None:
+        self._reader = reader
+        self._out = Followed(directory / "stdout.log")
+        self._err = Followed(directory / "stderr.log")
 
-    def feed(self, reader: Reader, *, last: bool = False) -> None:
-        try:
-            with self._path.open("rb") as source:
-                source.seek(self._offset)
-                while chunk := source.read(_CHUNK):
-                    self._offset += len(chunk)
-                    *lines, rest = chunk.split(b"\n")
-                    for line in lines:
-                        reader.feed(b"".join([*self._rest, line]))
-                        self._rest = []
-                    if rest and sum(map(len, self._rest)) < _LONGEST_LINE:
-                        self._rest.append(rest)
-        except FileNotFoundError:
-            return
-        if last and self._rest:
-            reader.feed(b"".join(self._rest))
-            self._rest = []
+    @property
+    def offset(self) -> int:
+        return self._out.offset + self._err.offset
+
+    def feed(self, *, last: bool = False) -> bool:
+        more = self._err.feed(self._reader.feed_error, last=last)
+        return self._out.feed(self._reader.feed, last=last) or more
 
 
 def _wait(running: Running, pause_s: float) -> None:
@@ -151,6 +170,13 @@ def _wait(running: Running, pause_s: float) -> None:
         running.child.wait(timeout=pause_s)
     except subprocess.TimeoutExpired:
         pass
+
+
+def _shim_of(running: Running) -> int | None:
+    if running.child is not None:
+        return running.child.pid
+    pid = _shim_pid(running.directory)  # of an adopted one; the number may be somebody else's by now
+    return pid if pid in children.marked(running.mark) else None
 
 
 def _shim_pid(directory: Path) -> int | None:

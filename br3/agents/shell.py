@@ -7,12 +7,25 @@ appended to the file named by ``BR3_USAGE_FILE``: ``{"model": "…", "input_toke
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from br3.agents.base import Outcome, Request, Tail, Usage
+from br3.agents.base import (
+    Failure,
+    Fallback,
+    Outcome,
+    Request,
+    Seen,
+    Supports,
+    Tail,
+    Usage,
+    concluded,
+    count,
+    event_of,
+    money,
+)
+from br3.agents.following import Followed
+from br3.agents.telling import ended
 
 _COUNTS = ("input_tokens", "output_tokens", "cache_write_tokens", "cache_read_tokens")
 
@@ -22,33 +35,39 @@ class ShellReader:
 
     def __init__(self, usage_file: Path, command: str) -> None:
         self.usage: list[Usage] = []
-        self.activity = ""
-        self._file = usage_file
+        self.session: str | None = None
+        self.fallbacks: list[Fallback] = []
+        self._file = Followed(usage_file)
         self._command = command
-        self._offset = 0
         self._tail = Tail()
+        self._last = b""
+
+    @property
+    def activity(self) -> str:
+        """The last line that says anything."""
+        return self._last[:240].decode(errors="replace").rstrip("\r")[:60]
 
     def feed(self, line: bytes) -> None:
         self._tail.add(line)
-        if line.strip():
-            self.activity = self._tail.lines[-1][:60]
+        if line and not line.isspace():
+            self._last = line[:240]
+
+    def feed_error(self, line: bytes) -> None:
+        """Nothing is told from it."""
 
     def refresh(self) -> None:
-        try:
-            with self._file.open("rb") as source:
-                source.seek(self._offset)
-                fresh = source.read()
-        except FileNotFoundError:
-            return
-        whole = fresh[: fresh.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        self.usage += [u for u in map(parse_usage, whole.split(b"\n")) if u is not None]
+        self._file.feed(self._told)
+
+    def gave_up(self) -> bool:
+        return False
 
     def outcome(self, exit_code: int) -> Outcome:
-        report = self._tail.text
-        if exit_code == 0:
-            return Outcome(True, report=report)
-        return Outcome(False, "crash", f"`{self._command}` ended with exit code {exit_code}", report)
+        return concluded(failure(Seen(exit_code, {"command": self._command})), self._tail.text)
+
+    def _told(self, line: bytes) -> None:
+        usage = parse_usage(line)
+        if usage is not None:
+            self.usage.append(usage)
 
 
 class Shell:
@@ -56,10 +75,29 @@ class Shell:
 
     name = "shell"
     tested_with = "POSIX sh"
+    known_versions = ("POSIX sh",)
+    executable = "/bin/sh"
+    install = ""
     variables: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    login: tuple[str, ...] = ()
+    supports = Supports(
+        usage="as the command reports it",
+        cost="as the command reports it, else by the table",
+        live_cost=True,
+        resume=False,
+        budget=False,
+        models="passed over",
+    )
 
     def missing(self) -> str | None:
         return None
+
+    def home(self, environ: Mapping[str, str]) -> Path | None:
+        return None
+
+    def prepare(self, request: Request) -> None:
+        """It has no configuration."""
 
     def command(self, request: Request) -> list[str]:
         return ["/bin/sh", "-c", request.command or ""]
@@ -77,28 +115,20 @@ class Shell:
 AGENT = Shell()
 
 
+def failure(seen: Seen) -> Failure | None:
+    """Why it failed; None for exit code 0."""
+    if seen.exit_code == 0:
+        return None
+    command = seen.result["command"] if seen.result else "the command"
+    cause = ended("shell", seen.exit_code).cause
+    return Failure(cause, f"`{command}` ended with exit code {seen.exit_code}")
+
+
 def parse_usage(line: bytes) -> Usage | None:
     """One line of a usage file; None when it is not one. Numbers that are no numbers are not known."""
-    try:
-        raw = json.loads(line)
-    except ValueError:
+    raw = event_of(line)
+    if raw is None:
         return None
-    if not isinstance(raw, dict):
-        return None
-    counts = [_count(raw.get(name)) for name in _COUNTS]
+    counts = [count(raw.get(name)) for name in _COUNTS]
     model = raw.get("model")
-    return Usage(str(model) if model else None, *counts, cost_usd=_money(raw.get("cost_usd")))
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _money(value: object) -> Decimal | None:
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return Usage(str(model) if model else None, *counts, cost_usd=money(raw.get("cost_usd")))
