@@ -108,7 +108,7 @@ class Aider:
     known_versions = ("0.86.2",)
     executable = "aider"
     install = "pipx install aider-chat"
-    keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY", "DEEPSEEK_API_KEY")
+    keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     variables = (*keys, "OPENAI_API_BASE", "ANTHROPIC_API_BASE")
     login = ()
     supports = Supports(

@@ -275,14 +275,17 @@ def count(value: object) -> int | None:
 
 
 def money(value: object) -> Decimal | None:
-    """An amount in USD to ten decimals; None for what is none."""
+    """An amount in USD, at most ten decimals of it; None for what is none."""
     if value is None or isinstance(value, bool | dict | list):
         return None
     try:
         amount = Decimal(str(value))
     except ArithmeticError:
         return None
-    return amount.quantize(_TENTH_DECIMAL).normalize() if amount.is_finite() and 0 <= amount < _MOST_USD else None
+    if not amount.is_finite() or not 0 <= amount < _MOST_USD:
+        return None
+    exponent = amount.as_tuple().exponent
+    return amount if isinstance(exponent, int) and exponent >= -10 else amount.quantize(_TENTH_DECIMAL)
 
 
 _TENTH_DECIMAL = Decimal("1E-10")

@@ -139,6 +139,7 @@ def watch(
     ending.end_all(running.mark, running.others, last=_shim_of(running))
     if running.child is not None:
         running.child.wait()
+        ending.reap(running.others or ())
     output.feed(last=True)
     reader.refresh()
     code = running.exit_code()
