@@ -126,6 +126,8 @@ class Seen:
     """The end of its standard error."""
     text: str = ""
     """The end of what it said."""
+    denied: tuple[str, ...] = ()
+    """The tools that it was denied."""
     model: str | None = None
     """The model that it turned to by itself, if it did."""
 
@@ -144,6 +146,11 @@ class Outcome:
     retry_after_s: float | None = None
     model: str | None = None
     total_usd: Decimal | None = None
+
+
+def denied(agent: str, tools: tuple[str, ...], model: str | None = None) -> Failure:
+    """The failure of an agent that was not let do something: it says that it succeeded all the same."""
+    return Failure("denied", f"{agent} was denied: {', '.join(tools)}", model=model)
 
 
 def concluded(failure: Failure | None, report: str, total_usd: Decimal | None = None) -> Outcome:

@@ -27,6 +27,7 @@ from br3.agents.base import (
     Usage,
     concluded,
     count,
+    denied,
     event_of,
     first_line,
     mapping,
@@ -99,6 +100,7 @@ class ClaudeReader:
                 tuple(self._errors),
                 self._stderr.text,
                 self._text,
+                tuple(sorted(self._denied)),
                 self.fallbacks[-1].model if self.fallbacks else None,
             )
         )
@@ -121,7 +123,7 @@ class ClaudeReader:
         errors = result.get("errors")
         said = result.get("result") or "\n".join(map(str, errors if isinstance(errors, list) else []))
         told = {name: result.get(name) for name in _TOLD}
-        self._result = {**told, "report": str(said)[-20_000:], "denied": sorted(self._denied)}
+        self._result = {**told, "report": str(said)[-20_000:]}
 
     def _assistant(self, event: dict[str, Any]) -> None:
         message = mapping(event.get("message"))
@@ -227,9 +229,9 @@ class Claude:
     def command(self, request: Request) -> list[str]:
         words = ["claude", "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"]
         # dontAsk with an allow list works as root and not, and its deny rules hold.
-        denied = [f"Bash({command} *)" for command in request.denied_commands]
+        forbidden = [f"Bash({command} *)" for command in request.denied_commands]
         words += ["--permission-mode", "dontAsk"]
-        words += ["--settings", json.dumps({"permissions": {"allow": _TOOLS, "deny": denied}})]
+        words += ["--settings", json.dumps({"permissions": {"allow": _TOOLS, "deny": forbidden}})]
         # The repository's own settings could start its hooks without anybody having been asked.
         words += ["--setting-sources", "user"]
         words += ["--resume", request.resume] if request.resume else ["--session-id", request.session]
@@ -282,8 +284,8 @@ def failure(seen: Seen) -> Failure | None:
     result = seen.result
     if result is None:
         return _without_result(seen)
-    if result["denied"]:
-        return Failure("denied", f"claude was denied: {', '.join(result['denied'])}", model=seen.model)
+    if seen.denied:
+        return denied("claude", seen.denied, seen.model)
     if result["subtype"] == "success" and result["is_error"] is False:
         return None
     said = str(result["report"]).strip()

@@ -1,9 +1,10 @@
 """The agent ``codex``: OpenAI's Codex CLI, headless, read from its JSON events.
 
-Success is a turn that completed after all errors; ``item.type`` ``error`` is only a notice. Tokens come once, at the
-end of the turn, without a cost and without a model's name: the table prices them by the model that was asked for.
-Errors are text. It tries again five times, whatever the error: br3 ends it when the second try has failed in the same
-way.
+Success is a turn that completed after all errors; ``item.type`` ``error`` is only a notice. Standard output has the
+tokens once, at the end of the turn, as the sum of the whole session and without a model's name; the session's rollout
+(a file under its configuration directory) has those of each response as it comes. There is no cost: the table prices
+them. Errors are text. It tries again five times, whatever the error: br3 ends it when the second try has failed in the
+same way.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +33,29 @@ from br3.agents.base import (
     mapping,
 )
 from br3.agents.configuration import link_login
+from br3.agents.following import Followed
 from br3.agents.telling import cause_of, delay_in, ended, shown
 
 _TRY = re.compile(r"^Reconnecting\.\.\. (\d+)/\d+ \((.*)\)$", re.DOTALL)
 _HOPELESS = frozenset({"auth", "credit", "rate_limit", "model_not_found"})
+_TELLING = (b'"token_usage_record"', b'"turn_context"')
+_HEAD = 256  # the type stands within the first bytes of a line
 
 
 class CodexReader:
     """Folds the events: the turn's end, its usage, and errors that it did not get over."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, home: Path | None) -> None:
         self.usage: list[Usage] = []
         self.activity = ""
         self.session: str | None = None
         self.fallbacks: list[Fallback] = []
-        self._request = request
+        self._home = home
+        self._rollout: Followed | None = None
+        self._model = None if request.model == "auto" else request.model
+        self._before = _sum(request.spent)
+        self._skipped = [0, 0, 0, 0]
+        """What the rollout's records of earlier attempts come to, as far as they have been passed over."""
         self._result: dict[str, Any] | None = None
         self._errors: list[str] = []
         self._tries = 0
@@ -71,14 +80,35 @@ class CodexReader:
         self._stderr.add(line)
 
     def refresh(self) -> None:
-        """Everything comes on standard output."""
+        if self._rollout is None:
+            path = _rollout_of(self._home, self.session)
+            self._rollout = Followed(path) if path is not None else None
+        if self._rollout is not None and self._result is None:
+            self._rollout.feed(self._told)
 
     def gave_up(self) -> bool:
         return self._tries >= 2 and cause_of(shown(self._errors)) in _HOPELESS
 
     def outcome(self, exit_code: int) -> Outcome:
+        if self._result is None and self._rollout is not None:
+            self._rollout.feed(self._told, last=True)
         seen = Seen(exit_code, self._result, tuple(self._errors), self._stderr.text, self._text)
         return concluded(failure(seen), self._text)
+
+    def _told(self, line: bytes) -> None:
+        """A line of the rollout; those of earlier attempts in the session are passed over."""
+        if not any(word in line[:_HEAD] for word in _TELLING):
+            return
+        event = event_of(line) or {}
+        facts = mapping(event.get("payload"))
+        if event.get("type") == "turn_context":
+            self._model = str(facts.get("model") or "") or self._model
+        elif mapping(facts.get("usage")):
+            usage = _usage(self._model, facts["usage"])
+            if self._skipped != self._before:
+                self._skipped = [a + b for a, b in zip(self._skipped, _sum([usage]), strict=True)]
+            else:
+                self.usage.append(usage)
 
     def _error(self, message: str) -> None:
         tried = _TRY.match(message)
@@ -98,13 +128,18 @@ class CodexReader:
             self.activity = first_line(str(item.get("command")))
 
     def _end(self, event: dict[str, Any]) -> None:
+        self.refresh()  # what the rollout has told so far is not told again by the sum
         message = mapping(event.get("error")).get("message")
         self._result = {"type": event["type"], "message": str(message or "")[:2000]}
         if event["type"] == "turn.completed":
             self._errors = []
         usage = mapping(event.get("usage"))
         if usage:
-            self.usage.append(_usage(self._request.model, usage))
+            total = _usage(self._model, usage)
+            known = [a + b for a, b in zip(self._before, _sum(self.usage), strict=True)]
+            rest = [max(0, a - b) for a, b in zip(_sum([total]), known, strict=True)]
+            if any(rest):
+                self.usage.append(Usage(self._model, *rest))
 
 
 class Codex:
@@ -119,9 +154,9 @@ class Codex:
     variables = (*keys, "OPENAI_BASE_URL", "CODEX_HOME")
     login = ("auth.json", "config.toml")
     supports = Supports(
-        usage="at the end of the turn",
+        usage="after each response",
         cost="by the table",
-        live_cost=False,
+        live_cost=True,
         resume=True,
         budget=False,
         models="an id of its provider",
@@ -158,7 +193,7 @@ class Codex:
         return {"CODEX_HOME": str(request.config_dir)} if request.config_dir else {}
 
     def reader(self, request: Request) -> CodexReader:
-        return CodexReader(request)
+        return CodexReader(request, request.config_dir or self.home(os.environ))
 
     def render(self, line: bytes) -> str | None:
         event = event_of(line)
@@ -190,9 +225,24 @@ def failure(seen: Seen) -> Failure | None:
     return Failure(cause_of(seen.stderr) or "crash", f"{known.why}: {seen.stderr[-300:]}", delay_in(seen.stderr))
 
 
-def _usage(model: str, usage: Mapping[str, Any]) -> Usage:
+def _rollout_of(home: Path | None, session: str | None) -> Path | None:
+    """The file of a session, once it is there."""
+    if home is None or session is None or not re.fullmatch(r"[0-9A-Za-z-]+", session):
+        return None
+    return next(iter(sorted((home / "sessions").glob(f"*/*/*/rollout-*-{session}.jsonl"))), None)
+
+
+def _sum(usage: Iterable[Usage]) -> list[int]:
+    sums = [0, 0, 0, 0]
+    for one in usage:
+        counts = (one.input_tokens, one.output_tokens, one.cache_write_tokens, one.cache_read_tokens)
+        sums = [a + (b or 0) for a, b in zip(sums, counts, strict=True)]
+    return sums
+
+
+def _usage(model: str | None, usage: Mapping[str, Any]) -> Usage:
     """Codex's input holds what was read from and written to the cache; its output holds the reasoning."""
     read, written = count(usage.get("cached_input_tokens")), count(usage.get("cache_write_input_tokens"))
     given = count(usage.get("input_tokens"))
     fresh = None if given is None else max(0, given - (read or 0) - (written or 0))
-    return Usage(None if model == "auto" else model, fresh, count(usage.get("output_tokens")), written, read)
+    return Usage(model, fresh, count(usage.get("output_tokens")), written, read)

@@ -2,7 +2,7 @@
 
 Success is a ``result`` with status ``success`` and no loop detected on the way. Tokens per model come with it; the
 table prices them. A rate limit is seen on standard error only, where it goes on for minutes: br3 ends it when the
-second try has failed. It does not end at SIGTERM while a tool runs.
+second try has failed. At SIGTERM it ends with 0 and without a result, or, while a tool runs, not at all.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from br3.agents.base import (
     Usage,
     concluded,
     count,
+    denied,
     event_of,
     first_line,
     mapping,
@@ -36,6 +37,13 @@ from br3.agents.telling import cause_of, delay_in, ended, shown
 _TRY = re.compile(rb"^Attempt (\d+) failed(?: with status (\d+))?")
 _PATIENCE = 2  # failed tries, after which waiting is br3's
 _LOOP = "Loop detected"
+_RULE = """\
+[[rule]]
+toolName = "run_shell_command"
+commandPrefix = {prefix}
+decision = "deny"
+priority = 999
+"""
 
 # What the CLI's own codes mean; others are the HTTP status & 255.
 _BY_EXIT = {41: "auth", 42: "crash", 53: "crash", 401 & 255: "auth", 429 & 255: "rate_limit"}
@@ -52,6 +60,8 @@ class GeminiReader:
         self._result: dict[str, Any] | None = None
         self._errors: list[str] = []
         self._tries = 0
+        self._tool = ""
+        self._denied: tuple[str, ...] = ()
         self._stderr = Tail()
         self._text = ""
 
@@ -74,7 +84,10 @@ class GeminiReader:
             self._text = ""
             given = mapping(event.get("parameters"))
             what = given.get("command") or given.get("file_path") or ""
-            self.activity = first_line(f"{event.get('tool_name')} {what}")
+            self._tool = first_line(f"{event.get('tool_name')} {what}")
+            self.activity = self._tool
+        elif kind == "tool_result" and mapping(event.get("error")).get("type") == "policy_violation":
+            self._denied = (*self._denied[-9:], self._tool)
 
     def feed_error(self, line: bytes) -> None:
         self._stderr.add(line)
@@ -91,7 +104,7 @@ class GeminiReader:
         return self._tries >= _PATIENCE and self._result is None
 
     def outcome(self, exit_code: int) -> Outcome:
-        seen = Seen(exit_code, self._result, tuple(self._errors), self._stderr.text, self._text)
+        seen = Seen(exit_code, self._result, tuple(self._errors), self._stderr.text, self._text, self._denied)
         return concluded(failure(seen), self._text)
 
     def _recovered(self) -> None:
@@ -149,15 +162,18 @@ class Gemini:
         by_key = any(os.environ.get(name) for name in self.keys)
         settings = {
             "security": {"auth": {"selectedType": "gemini-api-key" if by_key else "oauth-personal"}},
-            "tools": {"exclude": [f"run_shell_command({command})" for command in request.denied_commands]},
             "privacy": {"usageStatisticsEnabled": False},
             "general": {"disableAutoUpdate": True, "disableUpdateNag": True},
         }
         write_private(request.config_dir / ".gemini" / "settings.json", json.dumps(settings))
+        rules = [_RULE.format(prefix=json.dumps(command)) for command in request.denied_commands]
+        write_private(_policy(request.config_dir), "".join(rules))
 
     def command(self, request: Request) -> list[str]:
         # Without --skip-trust yolo is taken back in silence. Without -p a prompt on standard input is not interactive.
         words = ["gemini", "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust"]
+        if request.config_dir is not None and request.denied_commands:
+            words += ["--policy", str(_policy(request.config_dir))]
         return [*words, "-m", request.model] if request.model != "auto" else words
 
     def environment(self, request: Request) -> Mapping[str, str]:
@@ -184,17 +200,23 @@ class Gemini:
 AGENT = Gemini()
 
 
+def _policy(config_dir: Path) -> Path:
+    return config_dir / ".gemini" / "br3.toml"
+
+
 def failure(seen: Seen) -> Failure | None:
     """Why it failed; None when it claims success."""
     result = seen.result
     if any(_LOOP in error for error in seen.errors):  # and status success all the same
         return Failure("crash", "gemini went round in circles and stopped itself")
     if result is not None and result["status"] == "success":
-        return None
+        return denied("gemini", seen.denied) if seen.denied else None
     said = str(result["message"]) if result is not None else shown(seen.errors)
     if said:
         cause = cause_of(said) or _BY_EXIT.get(seen.exit_code, "crash")
         return Failure(cause, f"gemini: {said[:300]}", delay_in(said))
+    if seen.exit_code == 0:  # what SIGTERM leaves
+        return Failure("killed", "gemini was interrupted: it ended without a result")
     known = ended("gemini", seen.exit_code)
     cause = _BY_EXIT.get(seen.exit_code) or cause_of(seen.stderr) or known.cause
     return known if cause == known.cause else Failure(cause, f"{known.why}: {seen.stderr[-300:]}".rstrip(": "))

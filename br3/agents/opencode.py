@@ -24,6 +24,7 @@ from br3.agents.base import (
     Usage,
     concluded,
     count,
+    denied,
     event_of,
     first_line,
     mapping,
@@ -33,6 +34,7 @@ from br3.agents.configuration import link_login
 from br3.agents.telling import cause_of, delay_in, ended, retry_after
 
 _DONE = frozenset({"stop", "end_turn"})
+_DENIED = "has specified a rule which prevents"
 
 
 class OpencodeReader:
@@ -45,6 +47,7 @@ class OpencodeReader:
         self.fallbacks: list[Fallback] = []
         self._model = None if request.model == "auto" else request.model
         self._result: dict[str, Any] | None = None
+        self._denied: tuple[str, ...] = ()
         self._stderr = Tail()
         self._text = ""
 
@@ -64,6 +67,8 @@ class OpencodeReader:
             self.activity = first_line(self._text)
         elif kind == "tool_use":
             self.activity = first_line(_tool(part))
+            if _DENIED in str(mapping(part.get("state")).get("error"))[:200]:
+                self._denied = (*self._denied[-9:], self.activity)
         elif kind == "error":
             self._result = _error(mapping(event.get("error")))
 
@@ -77,7 +82,7 @@ class OpencodeReader:
         return False  # it ends with the first error that it reports
 
     def outcome(self, exit_code: int) -> Outcome:
-        seen = Seen(exit_code, self._result, stderr=self._stderr.text, text=self._text)
+        seen = Seen(exit_code, self._result, stderr=self._stderr.text, text=self._text, denied=self._denied)
         return concluded(failure(seen), self._text)
 
     def _step(self, part: dict[str, Any]) -> None:
@@ -139,11 +144,11 @@ class Opencode:
         return [*words, "--session", request.resume] if request.resume else words
 
     def environment(self, request: Request) -> Mapping[str, str]:
-        denied = {f"{command}*": "deny" for command in request.denied_commands}
+        forbidden = {f"{command}*": "deny" for command in request.denied_commands}
         config: dict[str, Any] = {
             "autoupdate": False,
             "share": "disabled",
-            "permission": {"edit": "allow", "bash": {"*": "allow", **denied}, "external_directory": "deny"},
+            "permission": {"edit": "allow", "bash": {"*": "allow", **forbidden}, "external_directory": "deny"},
         }
         if request.system_prompt is not None:
             config["instructions"] = [str(request.system_prompt)]
@@ -185,7 +190,7 @@ def failure(seen: Seen) -> Failure | None:
         delay = result["retry_after_s"]
         return Failure(cause, f"opencode: {said[:300]}", delay if delay is not None else delay_in(said))
     if result is not None and result["reason"] in _DONE and seen.exit_code == 0:
-        return None
+        return denied("opencode", seen.denied) if seen.denied else None
     known = ended("opencode", seen.exit_code)
     if known.cause == "killed" or not seen.stderr:
         return known

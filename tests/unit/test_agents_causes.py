@@ -53,11 +53,13 @@ CASES: dict[str, tuple[int, str | None, str | None]] = {
     "codex-too_long.jsonl": (1, "context_too_long", "larger_model"),
     "codex-write.jsonl": (0, None, None),
     "codex-ww.jsonl": (0, None, None),  # its commit failed, and it says that it is done: git's word decides
+    "gemini-denied.jsonl": (0, "denied", "retry"),
     "gemini-r401.jsonl": (145, "auth", "stop_run"),
     "gemini-r404.jsonl": (1, "model_not_found", "next_model"),
     "gemini-r429.jsonl": (137, "rate_limit", "wait"),  # it goes on trying until br3 ends it
     "gemini-too_long.jsonl": (144, "context_too_long", "larger_model"),
     "gemini-write.jsonl": (0, None, None),
+    "opencode-denied.jsonl": (0, "denied", "retry"),
     "opencode-r401.jsonl": (1, "auth", "stop_run"),
     "opencode-r429.jsonl": (1, "rate_limit", "wait"),
     "opencode-too_long.jsonl": (1, "context_too_long", "larger_model"),

@@ -161,6 +161,71 @@ def test_codex_counts_the_cache_apart_and_has_no_price_of_its_own(tmp_path: Path
     assert tokens([one]) == (30, 7, 10, 60)
 
 
+THREAD = "01a20292-3421-7a21-ba2a-dd9d8d8a42b7"
+
+
+def rollout(tmp_path: Path, *inputs: int) -> Path:
+    """A session's file of Codex, with responses that had so many input and one output token each."""
+    path = tmp_path / "config" / "sessions" / "2026" / "11" / "22" / f"rollout-2026-11-22T09-30-00-{THREAD}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    events = [{"type": "session_meta", "payload": {}}, {"type": "turn_context", "payload": {"model": "gpt-5"}}]
+    events += [
+        {"type": "token_usage_record", "payload": {"usage": {"input_tokens": n, "output_tokens": 1}}} for n in inputs
+    ]
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    return path
+
+
+def codex_at_work(tmp_path: Path, **more: object) -> Reader:
+    reader = reader_of(tmp_path, "codex", config_dir=tmp_path / "config", **more)
+    reader.feed(json.dumps({"type": "thread.started", "thread_id": THREAD}).encode())
+    return reader
+
+
+def end_of_turn(inputs: int, outputs: int) -> bytes:
+    return json.dumps({"type": "turn.completed", "usage": {"input_tokens": inputs, "output_tokens": outputs}}).encode()
+
+
+def test_codex_s_responses_are_usage_as_they_come(tmp_path: Path) -> None:
+    reader = codex_at_work(tmp_path)
+    rollout(tmp_path, 10)
+    reader.refresh()
+    assert [(one.model, one.input_tokens) for one in reader.usage] == [("gpt-5", 10)]
+    rollout(tmp_path, 10, 20)
+    reader.refresh()
+    assert [one.input_tokens for one in reader.usage] == [10, 20]
+    assert reader.outcome(143).cause == "killed"
+    assert [one.input_tokens for one in reader.usage] == [10, 20]
+
+
+def test_the_sum_of_codex_s_turn_is_not_counted_on_top(tmp_path: Path) -> None:
+    reader = codex_at_work(tmp_path)
+    rollout(tmp_path, 10, 20)
+    reader.feed(end_of_turn(30, 2))
+    assert tokens(reader.usage)[:2] == (30, 2)
+    reader.refresh()
+    reader.outcome(0)
+    assert tokens(reader.usage)[:2] == (30, 2)
+
+
+def test_what_the_rollout_does_not_tell_is_told_by_the_sum(tmp_path: Path) -> None:
+    reader = codex_at_work(tmp_path)
+    rollout(tmp_path, 10)
+    reader.feed(end_of_turn(30, 2))
+    assert [one.input_tokens for one in reader.usage] == [10, 20]
+
+
+def test_a_session_of_codex_that_goes_on_is_counted_once(tmp_path: Path) -> None:
+    before = (Usage("gpt-5", 10, 1, 0, 0), Usage("gpt-5", 20, 1, 0, 0))
+    for known in ((10, 20, 40), ()):  # with a rollout, and with the session's sum alone
+        reader = codex_at_work(tmp_path, spent=before, resume=THREAD)
+        rollout(tmp_path, *known)
+        reader.refresh()
+        assert [one.input_tokens for one in reader.usage] == list(known[2:])
+        reader.feed(end_of_turn(70, 3))
+        assert [(one.input_tokens, one.output_tokens) for one in reader.usage] == [(40, 1)]
+
+
 def test_codex_without_a_model_has_an_unknown_one(tmp_path: Path) -> None:
     reader = played(tmp_path, "codex-write.jsonl")
     assert reader.usage == [Usage(None, 20412, 187, 0, 0)]
