@@ -83,7 +83,7 @@ class AiderReader:
         return self._tries >= _PATIENCE
 
     def outcome(self, exit_code: int) -> Outcome:
-        self._log.feed(self._told, last=True)
+        self.refresh()
         result = {"reason": "Completed --message"} if self._ended else None
         seen = Seen(exit_code, result, tuple(self._errors), self._stderr.text, self._tail.text)
         return concluded(failure(seen), self._tail.text)

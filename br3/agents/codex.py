@@ -90,8 +90,6 @@ class CodexReader:
         return self._tries >= 2 and cause_of(shown(self._errors)) in _HOPELESS
 
     def outcome(self, exit_code: int) -> Outcome:
-        if self._result is None and self._rollout is not None:
-            self._rollout.feed(self._told, last=True)
         seen = Seen(exit_code, self._result, tuple(self._errors), self._stderr.text, self._text)
         return concluded(failure(seen), self._text)
 

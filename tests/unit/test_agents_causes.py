@@ -201,6 +201,15 @@ def test_codex_may_go_on_after_a_network_error(tmp_path: Path) -> None:
     assert not reader.gave_up()
 
 
+def test_codex_that_got_over_its_errors_has_not_given_up(tmp_path: Path) -> None:
+    reader = reader_of(tmp_path, "codex")
+    for line in (STREAMS / "codex-r429.jsonl").read_bytes().split(b"\n")[:6]:
+        reader.feed(line)
+    reader.feed(b'{"type":"item.completed","item":{"type":"agent_message","text":"on it"}}')
+    assert not reader.gave_up()
+    assert reader.outcome(143).cause == "killed"
+
+
 def test_the_session_of_codex_is_its_thread(tmp_path: Path) -> None:
     assert played(tmp_path, "codex-write.jsonl").session == "01a20292-3421-7a21-ba2a-dd9d8d8a42b7"
 
@@ -252,6 +261,7 @@ def test_opencode_passes_on_what_the_api_asked_for(tmp_path: Path) -> None:
 def test_opencode_that_ended_in_the_middle_has_not_succeeded() -> None:
     assert opencode.failure(Seen(0, {"reason": "tool-calls"})) is not None
     assert opencode.failure(Seen(0, {"reason": "stop"})) is None
+    assert opencode.failure(Seen(1, {"reason": "stop"})) is not None
 
 
 # aider: it ends with 0 on each of these
@@ -324,6 +334,7 @@ def test_a_status_is_read_only_where_a_text_calls_it_one() -> None:
     assert status_in("exceeded retry limit, last status: 429 Too Many Requests") == 429
     assert status_in("wrote 429 lines, port 404") is None
     assert status_in("status 200") is None
+    assert status_in("status 429, and at last status 503") == 503
 
 
 def test_delays_have_units() -> None:

@@ -123,7 +123,7 @@ def test_only_the_version_is_asked_for_and_no_key_is_given(
 
 
 def test_an_agent_that_cannot_say_its_version_is_not_ready(program: Path) -> None:
-    make(program, "opencode", "echo no; exit 1")
+    make(program, "opencode", "echo 1.2.3; exit 1")
     found = probe("opencode", os.environ)
     assert found.installed and not found.ready and found.version is None
 

@@ -119,6 +119,15 @@ def test_a_killed_claude_s_cost_is_that_of_its_transcript(tmp_path: Path) -> Non
     assert tokens(reader.usage)[:2] == (25958, 115)
 
 
+def test_the_finished_turns_of_a_killed_claude_are_counted_once(tmp_path: Path) -> None:
+    reader = reader_of(tmp_path, "claude")
+    for line in lines_of("claude-RECOMMENDED-argv.jsonl"):
+        if b'"total_cost_usd"' not in line:
+            reader.feed(line)
+    reader.outcome(143)
+    assert tokens(reader.usage)[:2] == (24033, 115)
+
+
 def test_a_killed_claude_without_a_transcript_has_unknown_output(tmp_path: Path) -> None:
     reader = played(tmp_path, "claude-sigterm.jsonl")
     reader.outcome(143)
@@ -196,6 +205,15 @@ def test_codex_s_responses_are_usage_as_they_come(tmp_path: Path) -> None:
     assert [one.input_tokens for one in reader.usage] == [10, 20]
     assert reader.outcome(143).cause == "killed"
     assert [one.input_tokens for one in reader.usage] == [10, 20]
+
+
+def test_what_the_rollout_tells_after_the_sum_is_in_the_sum(tmp_path: Path) -> None:
+    reader = codex_at_work(tmp_path)
+    rollout(tmp_path, 10)
+    reader.feed(end_of_turn(30, 2))
+    rollout(tmp_path, 10, 20)
+    reader.refresh()
+    assert tokens(reader.usage)[:2] == (30, 2)
 
 
 def test_the_sum_of_codex_s_turn_is_not_counted_on_top(tmp_path: Path) -> None:
