@@ -29,8 +29,6 @@ code=$?
 printf '%s\\n' "$code" > "$directory/exit"
 """
 
-_KILLED = 137  # 128 + SIGKILL: the status of an agent that was ended without its shim having seen it
-
 
 @dataclass
 class Running:
@@ -142,8 +140,7 @@ def watch(
         ending.reap(running.others or ())
     output.feed(last=True)
     reader.refresh()
-    code = running.exit_code()
-    return Ended(_KILLED if code is None and gave_up and stopped is None else code, stopped)
+    return Ended(running.exit_code(), stopped)
 
 
 class _Output:

@@ -99,9 +99,11 @@ NEEDS_SUBREAPER = pytest.mark.skipif(sys.platform != "linux", reason="only Linux
 @pytest.mark.parametrize("how", ["marked", pytest.param("cleared", marks=NEEDS_SUBREAPER)])
 def test_a_daemon_is_ended_after_a_normal_exit(attempt: Attempt, tmp_path: Path, how: str) -> None:
     daemon = script(tmp_path / "tools", "daemon.py", DAEMON)
+    before = {child.pid for child in psutil.Process().children()}
     ended = attempt.run(f"{daemon} {how}; {waiting_for('daemon')}")
     assert ended == Ended(0)
     assert not living(int(attempt.reads("daemon")))
+    assert {child.pid for child in psutil.Process().children()} <= before  # not even as a zombie
 
 
 def test_what_ignores_term_is_killed_and_the_status_is_known(attempt: Attempt) -> None:
