@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -189,11 +188,11 @@ _BASE = (
 def _id_in(path: Path) -> str | None:
     """The id in a ref's file, which may be anything: the agent could write there."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as source:
-        text = source.read(100) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        text = source.read(100)
     return text.decode().strip() if _ID.fullmatch(text) else None
 
 
