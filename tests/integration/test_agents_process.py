@@ -219,14 +219,19 @@ from br3.agents import Request, agent
 from br3.agents.process import Running, watch
 from br3.workspace import children
 
+def peak_kib():
+    if sys.platform == "linux":  # what getrusage says there begins with the peak of the parent
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
 directory, name = Path(sys.argv[1]), sys.argv[2]
 reader = agent(name).reader(Request(directory / "p", directory / "u", directory, "auto", "s", command="c"))
 children.marked("none")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 watch(Running(directory, "none"), reader, lambda: None)
 reader.outcome(0)
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(grown if sys.platform == "linux" else grown // 1024)
+print(peak_kib() - before)
 """
 
 MB = 1 << 20
