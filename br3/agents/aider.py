@@ -54,6 +54,7 @@ class AiderReader:
         self.activity = ""
         self.session: str | None = None
         self.fallbacks: list[Fallback] = []
+        self.limits: list[float | None] = []
         self._model = None if request.model == "auto" else request.model
         self._log = Followed(_log(request))
         self._ended = False
@@ -111,6 +112,8 @@ class Aider:
     keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     variables = (*keys, "OPENAI_API_BASE", "ANTHROPIC_API_BASE")
     login = ()
+    default_model = None
+    ladder: tuple[str, ...] = ()
     supports = Supports(
         usage="after each message",
         cost="the CLI's own, else by the table",
@@ -126,6 +129,9 @@ class Aider:
 
     def home(self, environ: Mapping[str, str]) -> Path | None:
         return None
+
+    def resumable(self, session: str, home: Path | None) -> bool:
+        return False
 
     def prepare(self, request: Request) -> None:
         if request.config_dir is not None:

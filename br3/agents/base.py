@@ -44,6 +44,8 @@ class Request:
     fallback_models: tuple[str, ...] = ()
     """Models for the agent itself to turn to, where it can."""
     sandbox: Sandbox = "none"
+    network: bool = True
+    """Whether the agent's own sandbox lets its tools use the network."""
     git_dirs: tuple[Path, ...] = ()
     """Git's directories that a commit in the worktree writes to, for the CLI's own sandbox."""
 
@@ -181,6 +183,9 @@ class Reader(Protocol):
     """The id under which the attempt can be resumed; None: not at all, or not known yet."""
     fallbacks: list[Fallback]
     """Models that the agent turned to by itself; entries are only ever added."""
+    limits: list[float | None]
+    """Times that the API said that there were too many requests, and for how many seconds it asked to be left alone
+    (None: it did not say), though the agent goes on; entries are only ever added."""
 
     def feed(self, line: bytes) -> None:
         """Take one line of standard output, without its newline."""
@@ -236,6 +241,10 @@ class Agent(Protocol):
     """Those of ``variables`` that hold a key; one of them is enough."""
     login: tuple[str, ...]
     """Files in which its login is kept: relative to its configuration directory."""
+    default_model: str | None
+    """The model that it chooses by itself; None: that depends."""
+    ladder: tuple[str, ...]
+    """Models of its to turn to, cheap first, when the plan names none."""
     supports: Supports
 
     def missing(self) -> str | None:
@@ -243,6 +252,9 @@ class Agent(Protocol):
 
     def home(self, environ: Mapping[str, str]) -> Path | None:
         """The user's own configuration directory of this agent; None when it has none."""
+
+    def resumable(self, session: str, home: Path | None) -> bool:
+        """Whether what it has kept of a session, in ``home``, is enough to go on in it."""
 
     def prepare(self, request: Request) -> None:
         """Fill ``request.config_dir`` with what the agent needs there; nothing without one."""

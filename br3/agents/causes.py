@@ -63,6 +63,7 @@ _ALL = (
     Cause("wrong_branch", "the agent left the worktree on another branch", "retry"),
     Cause("dropped_work", "the agent took commits off the branch", "retry"),
     Cause("droppings", "the agent committed what set-up makes", "retry"),
+    Cause("not_owned", "the agent changed files that the build does not own", "retry"),
     Cause("nested_repository", "the agent made a repository of its own, which cannot land", "retry"),
     Cause("worktree", "git cannot take up what the agent left", "retry"),
     Cause("killed", "the agent was ended from outside", "retry"),

@@ -52,6 +52,7 @@ class ClaudeReader:
         self.activity = ""
         self.session: str | None = None
         self.fallbacks: list[Fallback] = []
+        self.limits: list[float | None] = []
         self._home = home
         self._before = costs.used(request.spent)
         self._reported: costs.Totals = {}
@@ -173,6 +174,9 @@ class ClaudeReader:
         elif kind == "api_retry":
             self.activity = f"waits for the API ({event.get('error')})"
             self._errors = [f"{event.get('error')} (status {event.get('error_status')})"]
+            if event.get("error") == "rate_limit":
+                delay = count(event.get("retry_delay_ms"))
+                self.limits.append(None if delay is None else delay / 1000)
         elif kind == "model_fallback":
             fields = ("original_model", "fallback_model", "trigger")
             self.fallbacks.append(Fallback(*(str(event.get(field)) for field in fields)))
@@ -204,6 +208,8 @@ class Claude:
         "API_TIMEOUT_MS",
     )
     login = (".credentials.json", "settings.json")
+    default_model = "opus"
+    ladder = ("haiku", "sonnet", "opus")
     supports = Supports(
         usage="after each turn; sub-agents at the end",
         cost="the CLI's own, by the table until then",
@@ -221,6 +227,9 @@ class Claude:
     def home(self, environ: Mapping[str, str]) -> Path | None:
         own = environ.get("CLAUDE_CONFIG_DIR")
         return Path(own) if own else Path(environ.get("HOME") or "/") / ".claude"
+
+    def resumable(self, session: str, home: Path | None) -> bool:
+        return bool(home and costs.transcripts(home, session))
 
     def prepare(self, request: Request) -> None:
         if request.config_dir is not None:

@@ -7,6 +7,7 @@ turns have come to so far is subtracted from them, so that every entry is new an
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,7 @@ from br3.errors import UsageError
 
 _TOTALS = ("inputTokens", "outputTokens", "cacheCreationInputTokens", "cacheReadInputTokens")
 TURN_FIELDS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+_ID = re.compile(r"[0-9A-Za-z-]+")
 _TAIL_BYTES = 256 * 1024
 
 
@@ -108,9 +110,7 @@ def of_turn(model: str, usage: Mapping[str, Any], stamp: object) -> Usage | None
 
 def of_session(home: Path | None, session: str | None) -> Totals | None:
     """What a session's transcript says of its cost at its end, also after SIGTERM; None when it does not."""
-    if home is None or not session or "/" in session:
-        return None
-    for transcript in sorted((home / "projects").glob(f"*/{session}.jsonl")):
+    for transcript in transcripts(home, session) if home and session else []:
         with transcript.open("rb") as source:
             source.seek(max(0, source.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = source.read().split(b"\n")
@@ -119,6 +119,11 @@ def of_session(home: Path | None, session: str | None) -> Totals | None:
             if event and event.get("type") == "cost-state":
                 return totals(mapping(event.get("modelUsage")), known=event.get("hasUnknownModelCost") is not True)
     return None
+
+
+def transcripts(home: Path, session: str) -> list[Path]:
+    """The files in which Claude Code has kept a session; none when it has not."""
+    return sorted((home / "projects").glob(f"*/{session}.jsonl")) if _ID.fullmatch(session) else []
 
 
 def plain(model: str) -> str:

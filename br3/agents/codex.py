@@ -50,6 +50,7 @@ class CodexReader:
         self.activity = ""
         self.session: str | None = None
         self.fallbacks: list[Fallback] = []
+        self.limits: list[float | None] = []
         self._home = home
         self._rollout: Followed | None = None
         self._model = None if request.model == "auto" else request.model
@@ -113,6 +114,8 @@ class CodexReader:
         self._tries = int(tried[1]) if tried else self._tries
         self._errors = [*self._errors[-2:], tried[2] if tried else message]
         self.activity = "waits for the API" if tried else self.activity
+        if tried and cause_of(tried[2]) == "rate_limit":
+            self.limits.append(delay_in(tried[2]))
 
     def _item(self, item: dict[str, Any]) -> None:
         kind = item.get("type")
@@ -151,6 +154,8 @@ class Codex:
     keys = ("CODEX_API_KEY", "OPENAI_API_KEY")
     variables = (*keys, "OPENAI_BASE_URL", "CODEX_HOME")
     login = ("auth.json", "config.toml")
+    default_model = None
+    ladder = ("gpt-5.6-luna", "gpt-5.6-terra", "gpt-5.6-sol")
     supports = Supports(
         usage="after each response",
         cost="by the table",
@@ -169,6 +174,9 @@ class Codex:
         own = environ.get("CODEX_HOME")
         return Path(own) if own else Path(environ.get("HOME") or "/") / ".codex"
 
+    def resumable(self, session: str, home: Path | None) -> bool:
+        return _rollout_of(home, session) is not None
+
     def prepare(self, request: Request) -> None:
         if request.config_dir is not None:
             link_login(request.config_dir, self.home(os.environ), self.login)
@@ -177,6 +185,7 @@ class Codex:
         words = ["codex", "exec", "--json", "-c", "check_for_update_on_startup=false", "-c", "analytics.enabled=false"]
         if request.sandbox == "agent":
             words += ["-s", "workspace-write"]
+            words += ["-c", f"sandbox_workspace_write.network_access={str(request.network).lower()}"]
             for directory in request.git_dirs:  # without them a commit in a linked worktree fails, and it ends with 0
                 words += ["--add-dir", str(directory)]
         else:

@@ -57,6 +57,7 @@ class GeminiReader:
         self.activity = ""
         self.session: str | None = None  # resuming goes by the place in a list, which parallel builds would change
         self.fallbacks: list[Fallback] = []
+        self.limits: list[float | None] = []
         self._result: dict[str, Any] | None = None
         self._errors: list[str] = []
         self._tries = 0
@@ -96,6 +97,8 @@ class GeminiReader:
             self._tries = int(tried[1])
             self._errors = [*self._errors[-2:], line[:2000].decode(errors="replace")]
             self.activity = "waits for the API"
+            if tried[2] == b"429":
+                self.limits.append(None)
 
     def refresh(self) -> None:
         """Everything comes on its output."""
@@ -138,6 +141,8 @@ class Gemini:
         "GEMINI_CLI_HOME",
     )
     login = (".gemini/oauth_creds.json", ".gemini/google_accounts.json")
+    default_model = None
+    ladder = ("gemini-2.5-flash", "gemini-2.5-pro")
     supports = Supports(
         usage="at the end",
         cost="by the table",
@@ -154,6 +159,9 @@ class Gemini:
     def home(self, environ: Mapping[str, str]) -> Path | None:
         """The directory that holds ``.gemini``."""
         return Path(environ.get("GEMINI_CLI_HOME") or environ.get("HOME") or "/")
+
+    def resumable(self, session: str, home: Path | None) -> bool:
+        return False
 
     def prepare(self, request: Request) -> None:
         if request.config_dir is None:

@@ -45,6 +45,7 @@ class OpencodeReader:
         self.activity = ""
         self.session: str | None = None
         self.fallbacks: list[Fallback] = []
+        self.limits: list[float | None] = []
         self._model = None if request.model == "auto" else request.model
         self._result: dict[str, Any] | None = None
         self._denied: tuple[str, ...] = ()
@@ -114,6 +115,8 @@ class Opencode:
     keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY")
     variables = (*keys, "OPENCODE_CONFIG")
     login = ("opencode/auth.json",)
+    default_model = None
+    ladder: tuple[str, ...] = ()
     supports = Supports(
         usage="after each step",
         cost="the CLI's own, else by the table",
@@ -132,6 +135,9 @@ class Opencode:
         """The data directory, which holds ``opencode``."""
         own = environ.get("XDG_DATA_HOME")
         return Path(own) if own else Path(environ.get("HOME") or "/") / ".local" / "share"
+
+    def resumable(self, session: str, home: Path | None) -> bool:
+        return home is not None and (home / "opencode").is_dir()
 
     def prepare(self, request: Request) -> None:
         if request.config_dir is not None:

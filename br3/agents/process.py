@@ -107,15 +107,16 @@ def watch(
     pause_s: float = 0.1,
     *,
     silence_s: float | None = None,
+    hear: Callable[[bytes], None] = lambda line: None,
 ) -> Ended:
     """Follow an agent to its end; then end whatever it left behind.
 
     ``tick`` is asked about ten times a second and names a reason to stop it (``timeout``, ``budget``, ``cancelled``),
     or None. With ``silence_s`` the reason is ``silence`` once it has printed nothing for so many seconds. The reader
-    has seen all output when this returns. One agent at a time in one process: what this process's children leave
-    behind meanwhile is taken for the agent's.
+    has seen all output when this returns, ``hear`` each line before it. One agent at a time in one process: what this
+    process's children leave behind meanwhile is taken for the agent's.
     """
-    output = _Output(running.directory, reader)
+    output = _Output(running.directory, reader, hear)
     stopped, gave_up = None, False
     heard = time.monotonic()
     while stopped is None and not gave_up:
@@ -146,8 +147,8 @@ def watch(
 class _Output:
     """Both of an agent's files of output, fed to its reader."""
 
-    def __init__(self, directory: Path, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, directory: Path, reader: Reader, hear: Callable[[bytes], None]) -> None:
+        self._reader, self._hear = reader, hear
         self._out = Followed(directory / "stdout.log")
         self._err = Followed(directory / "stderr.log")
 
@@ -156,8 +157,16 @@ class _Output:
         return self._out.offset + self._err.offset
 
     def feed(self, *, last: bool = False) -> bool:
-        more = self._err.feed(self._reader.feed_error, last=last)
-        return self._out.feed(self._reader.feed, last=last) or more
+        more = self._err.feed(self._take_error, last=last)
+        return self._out.feed(self._take, last=last) or more
+
+    def _take(self, line: bytes) -> None:
+        self._hear(line)
+        self._reader.feed(line)
+
+    def _take_error(self, line: bytes) -> None:
+        self._hear(line)
+        self._reader.feed_error(line)
 
 
 def _wait(running: Running, pause_s: float) -> None:

@@ -37,6 +37,7 @@ class ShellReader:
         self.usage: list[Usage] = []
         self.session: str | None = None
         self.fallbacks: list[Fallback] = []
+        self.limits: list[float | None] = []
         self._file = Followed(usage_file)
         self._command = command
         self._tail = Tail()
@@ -81,6 +82,8 @@ class Shell:
     variables: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     login: tuple[str, ...] = ()
+    default_model = None
+    ladder: tuple[str, ...] = ()
     supports = Supports(
         usage="as the command reports it",
         cost="as the command reports it, else by the table",
@@ -95,6 +98,9 @@ class Shell:
 
     def home(self, environ: Mapping[str, str]) -> Path | None:
         return None
+
+    def resumable(self, session: str, home: Path | None) -> bool:
+        return False
 
     def prepare(self, request: Request) -> None:
         """It has no configuration."""

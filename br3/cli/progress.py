@@ -41,6 +41,8 @@ class Progress(Protocol):
 
     def tick(self, builds: Mapping[str, BuildView]) -> None: ...
 
+    def doing(self, build: str, activity: str) -> None: ...
+
     def step(self, text: str) -> None: ...
 
 
@@ -65,6 +67,9 @@ class Lines:
 
     def tick(self, builds: Mapping[str, BuildView]) -> None:
         """Nothing changes between changes."""
+
+    def doing(self, build: str, activity: str) -> None:
+        """Every step of an agent would be too much; br3 logs shows them."""
 
     def step(self, text: str) -> None:
         self._print("", text)
@@ -100,6 +105,10 @@ class Live:
         for build, view in builds.items():
             if build in self._rows:
                 self._rows[build] = (view.state, self._rows[build][1])
+
+    def doing(self, build: str, activity: str) -> None:
+        if build in self._rows and self._rows[build][0] == "running":
+            self._rows[build] = ("running", printable(activity))
 
     def step(self, text: str) -> None:
         self._step = text
@@ -161,7 +170,21 @@ def describe(event: Event) -> str:
         case "task.started":
             return f"{task}: {data.get('title', '')}"
         case "attempt.started":
-            return f"{task}: attempt {event.attempt} with {data['agent']}"
+            model = "" if data.get("model") in (None, "auto") else f", {data['model']}"
+            again = ", going on where it was" if data.get("resumed") else ""
+            return f"{task}: attempt {event.attempt} with {data['agent']}{model}{again}"
+        case "attempt.salvaged":
+            return f"{task}: what a cut-off attempt had left is kept as {data['ref']}"
+        case "model.fallback":
+            return f"{task}: {data['from']} → {data['to']} ({data.get('reason')})"
+        case "rate_limit.hit":
+            return f"{task}: rate limit, nobody starts for {data.get('wait_s', 0):.0f} s"
+        case "timeout.occurred":
+            return f"{task}: no end after {data.get('limit_s') or 0:g} s ({data.get('what')})"
+        case "security.violation" if data.get("message"):
+            return f"{task}: {data['message']}" if event.task else str(data["message"])
+        case "usage.differs":
+            return f"{task}: it says {data['agent_usd']} USD, recorded are {data['recorded_usd']} USD"
         case "attempt.finished" if data.get("cause"):
             return f"{task}: attempt {event.attempt} failed: {data.get('why')}"
         case "task.completed":
@@ -184,6 +207,11 @@ def describe(event: Event) -> str:
             return f"over the {data.get('scope')}'s budget"
         case _:
             return ""
+
+
+def printable(text: str) -> str:
+    """What an agent said, without what would move the cursor or change colours."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def cost_of(view: BuildView | None) -> str:

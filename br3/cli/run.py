@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("builds", nargs=-1)
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), help="Builds at once.  [default: the plan's jobs]")
-@click.option("--agent", help="Use this agent (claude, shell, manual) for every task.")
+@click.option("--agent", help="Use this agent (claude, codex, shell, manual, …) for every task.")
 @click.option("--model", help="Use this model for every task.")
 @click.option("--retries", type=click.IntRange(0, 20), help="Further attempts for a task, and repairs for a build.")
 @click.option("--timeout", help="Longest time of one attempt, such as 90m.")
@@ -58,7 +58,7 @@ def run(
     """
     from br3.cli.output import count
     from br3.cli.progress import progress
-    from br3.dispatch.dispatching import Dispatcher, missing_agents
+    from br3.dispatch.dispatching import Dispatcher, missing_agents, odd_keys
     from br3.dispatch.sessions import begin, chosen
 
     repo = repository()
@@ -79,6 +79,8 @@ def run(
         return _say_done(done, wanted, as_json)
     missing_agents(plan, wanted)
     require_trust(repo.common_dir, plan, trusted)
+    for complaint in odd_keys(repo.worktree, wanted):
+        click.echo(f"warning: {complaint}", err=True)
     session = begin(repo, plan, path)
     for line in session.news:
         click.echo(line, err=True)

@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from br3.agents import agent
+from br3.agents.causes import CAUSES
+from br3.agents.keys import find
 from br3.dispatch.executors.local import Handle, LocalExecutor, inherited, this_br3
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import standings
 from br3.dispatch.starts import StartConflict, start_commit
 from br3.errors import OVER_BUDGET, Br3Error, Interrupted, Refused, UsageError
-from br3.plan.globs import matches
+from br3.orchestrator import confining, stopping
+from br3.orchestrator.proving import named, not_owned
+from br3.orchestrator.showing import activity_of
 from br3.plan.model import Build, Plan
 from br3.plan.order import needs_closure
 from br3.repo.refs import CommitId
@@ -33,6 +37,7 @@ from br3.workspace import children
 from br3.workspace.preparing import Prepared, Site, prepare
 
 _PAUSE_S = 0.05
+_ACTIVITY_EVERY_S = 0.5
 _ANALYSE_EVERY_S = 60.0
 _STOP_WITHIN_S = 8.0
 _MOST_RESTARTS = 3
@@ -52,6 +57,9 @@ class Observer(Protocol):
 
     def tick(self, builds: Mapping[str, BuildView]) -> None:
         """Called in every round of the loop."""
+
+    def doing(self, build: str, activity: str) -> None:
+        """What the build's agent does just now; told when it is something else."""
 
 
 @dataclass
@@ -75,7 +83,7 @@ class Outcome:
 
 
 def missing_agents(plan: Plan, builds: Sequence[Build]) -> None:
-    """UsageError when an agent of the builds is not installed."""
+    """UsageError when an agent of the builds is not installed, Refused when a sandbox does not work here."""
     for name in {task.agent for build in builds for task in build.tasks} - {"manual"}:
         complaint = agent(name).missing()
         if complaint:
@@ -83,6 +91,15 @@ def missing_agents(plan: Plan, builds: Sequence[Build]) -> None:
                 f"the plan {plan.name} needs an agent that is not here: {name}",
                 hint=f'{complaint}; or use another: agent = "shell" or "manual"',
             )
+    confining.check(builds)
+
+
+def odd_keys(source: Path | None, builds: Sequence[Build]) -> list[str]:
+    """What is wrong with the keys of the builds' agents, in words that do not show them. They are not tried."""
+    env_file = source / ".env" if source is not None else None
+    names = sorted({task.agent for build in builds for task in build.tasks} - {"manual"})
+    found = [key.complaint for name in names for key in find(agent(name), os.environ, env_file)]
+    return list(dict.fromkeys(complaint for complaint in found if complaint))
 
 
 def agent_variables(source: Path | None, builds: Sequence[Build]) -> dict[str, str]:
@@ -156,6 +173,10 @@ class Dispatcher:
         self._errors: dict[str, Br3Error] = {}
         self._site: Site | None = None
         self._looking = Analyst(session)
+        self._doing: dict[str, str] = {}
+        self._next_activity = 0.0
+        self._fatal: BuildView | None = None
+        """The build whose failure ends the run: nothing else would fare better."""
 
     def run(self) -> Outcome:
         """Run to the end. Raises LockHeld when another dispatcher is at work on this run."""
@@ -177,8 +198,11 @@ class Dispatcher:
             self._look(news=False)
             self._attach()
             self._by_hand = [b for b in self.manual if self._view(b.id).state in ("pending", "preparing")]
+            stopping.forget(session.run_dir)
             while not self.cancel.is_set() and self._round(pool):
                 self._look()
+                self._stop_if_fatal()
+                self._tell_activity()
                 self.observer.tick(self._views)
                 self._looking.tick()
                 time.sleep(_PAUSE_S)
@@ -188,6 +212,25 @@ class Dispatcher:
             outcome = self._end(lock.gen)
             self._looking.finish()
             return outcome
+
+    def _stop_if_fatal(self) -> None:
+        """A key or an account that was not accepted stops the whole run: every other request would be in vain."""
+        for view in self._views.values():
+            answer = CAUSES[view.cause].answer if view.cause in CAUSES else None
+            if view.state == "failed" and answer == "stop_run":
+                self._fatal = view
+                stopping.note(self.session.run_dir, f"the run was stopped: {view.id}: {view.reason}")
+                self.cancel.set()
+
+    def _tell_activity(self) -> None:
+        if time.monotonic() < self._next_activity:
+            return
+        self._next_activity = time.monotonic() + _ACTIVITY_EVERY_S
+        for build_id in self._handles:
+            activity = activity_of(self.session.run_dir / build_id)
+            if activity and activity != self._doing.get(build_id):
+                self._doing[build_id] = activity
+                self.observer.doing(build_id, activity)
 
     def _see_what_is_done(self) -> None:
         """Landed builds are not made again, and what a person has verified needs no word of this run's."""
@@ -387,7 +430,7 @@ class Dispatcher:
         self._look()
         for build in self.builds:
             if not self._view(build.id).ended:
-                self._write_end(build, "build.cancelled", "stopped by the user")
+                self._write_end(build, "build.cancelled", stopping.reason(self.session.run_dir))
 
     def _end(self, gen: int) -> Outcome:
         mine = {build.id: self._view(build.id) for build in [*self.builds, *self.manual]}
@@ -395,7 +438,9 @@ class Dispatcher:
         waiting += [b.id for b in self.builds if not mine[b.id].ended and self._needs_a_person(b)]
         unverified = [view.id for view in mine.values() if view.state != "verified" and view.id not in waiting]
         data: dict[str, Any]
-        if self.cancel.is_set():
+        if self._fatal is not None:
+            kind, data = "run.failed", {"reason": f"{self._fatal.id}: {self._fatal.reason}"}
+        elif self.cancel.is_set():
             kind, data = "run.cancelled", {"reason": "stopped by the user"}
         elif unverified:
             kind, data = "run.failed", {"reason": f"not verified: {', '.join(unverified)}"}
@@ -415,11 +460,8 @@ class Dispatcher:
         """What a build has changed outside the ground that the plan gave it."""
         if not build.owns or not view.start or not view.commit:
             return []
-        git = self.session.repository.git
-        changed = git("diff-tree", "-r", "-z", "--name-only", "--no-renames", view.start, view.commit).fields
-        strange = [path for path in changed if not any(matches(pattern, path) for pattern in build.owns)]
-        more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
-        return [(build.id, f"changed outside what it owns: {', '.join(strange[:5])}{more}")] if strange else []
+        strange = not_owned(self.session.repository.git, build.owns, view.start, view.commit)
+        return [(build.id, f"changed outside what it owns: {named(strange)}")] if strange else []
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

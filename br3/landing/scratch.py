@@ -33,7 +33,7 @@ def scratch_environment(session: Session, worktree: Path, purpose: str) -> dict[
         "BR3_PORT": str(children.port_for(common_dir, len(session.plan.builds))),
         children.MARK: children.mark_of(common_dir, f"{purpose} of {session.plan.base}"),
     }
-    return children.environment(worktree, facts)
+    return children.environment(worktree, facts, {name for build in session.plan.builds for name in build.env})
 
 
 @contextmanager

@@ -7,6 +7,7 @@ again makes the same commit.
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,12 +17,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from br3.agents import Outcome, Reader, Request, agent
+from br3.agents import Agent, Outcome, Reader, Request, agent
+from br3.agents.causes import CAUSES
+from br3.agents.configuration import bring_back_login
 from br3.agents.process import Ended, Running, adopt, directory_for, start, watch
 from br3.errors import Br3Error
+from br3.orchestrator import confining, trespass
+from br3.orchestrator.choosing import Choice, Session, config_dir, fallbacks_within, spent_in
+from br3.orchestrator.gate import Gate
+from br3.orchestrator.proving import disproof
+from br3.orchestrator.showing import Now
 from br3.orchestrator.working import Work, known_sum
-from br3.plan.model import Task
-from br3.repo import refs, snapshots, worktrees
+from br3.plan.model import DEFAULT_SILENCE_S, Task
+from br3.repo import snapshots, worktrees
 from br3.repo.refs import CommitId, TreeId
 from br3.repo.snapshots import Snapshot
 from br3.telemetry.journal import now
@@ -29,12 +37,12 @@ from br3.telemetry.replay import AttemptView
 from br3.workspace import children
 
 # Causes that are nobody's failure: the attempt does not count against the retries.
-NOT_COUNTED = frozenset({"interrupted", "cancelled"})
+NOT_COUNTED = frozenset(name for name, cause in CAUSES.items() if not cause.counts)
 MOST_INTERRUPTED = 5
 """Attempts of one task that may be interrupted before the next one counts: each may have cost money."""
 
-
 _LOOK_AT_BUDGET_S = 1.0
+_STRANGE_USD = Decimal("0.000001")
 
 
 @dataclass(frozen=True)
@@ -47,61 +55,62 @@ class Result:
     number: int
 
 
-def attempt(work: Work, task: Task, prompt: str) -> Result:
+def attempt(work: Work, task: Task, prompt: str, choice: Choice) -> Result:
     """Make the next attempt at ``task`` with ``prompt``."""
     left, scope = work.left_usd()
     if left is not None and left <= 0:
         return _no_money(work, task, scope)
     number = max(work.view.tasks[task.id].attempts, default=0) + 1
     directory = directory_for(work.run_dir, work.build.id, task.id, number)
-    request = _request(work, task, directory, left)
+    request = _request(work, task, directory, choice.model, choice.session, left)
     request.prompt_file.write_text(prompt, errors="surrogateescape")
     request.usage_file.touch()
+    chosen = agent(task.agent)
+    chosen.prepare(request)
+    ground = confining.prepare(work, chosen, request)
+    trespass.begin(work)
     seen = work.snapshot()
     work.say(
         "attempt.started",
         task=task.id,
         attempt=number,
         agent=task.agent,
-        model=task.model,
+        model=choice.model,
         directory=str(directory),
-        session=request.session,
+        session=request.resume or request.session,
+        resumed=request.resume is not None,
+        sandbox=request.sandbox,
+        budget_usd=None if left is None else str(left),
         head=seen.head,
         tree=seen.tree,
     )
-    chosen = agent(task.agent)
-    facts = work.facts() | {
-        "BR3_TASK": task.id,
-        "BR3_ATTEMPT": str(number),
-        "BR3_PROMPT_FILE": str(request.prompt_file),
-        "BR3_USAGE_FILE": str(request.usage_file),
-    }
-    env = children.agent_environment(work.worktree, facts, [*chosen.variables, *work.build.env])
-    env.update(chosen.environment(request))
-    # An agent's own `git add --all` leaves out what set-up made, as br3's commits do; no file of the user's changes.
-    env |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.excludesFile", "GIT_CONFIG_VALUE_0": str(work.excludes)}
+    command = confining.wrap(chosen.command(request), ground)
     running = start(
-        chosen.command(request),
+        command,
         directory=directory,
         worktree=work.worktree,
-        env=env,
+        env=_environment(work, task, number, chosen, request),
         prompt_file=request.prompt_file,
     )
-    return _follow(work, task, number, running, chosen.reader(request))
+    return _follow(work, task, number, running, chosen.reader(request), request)
 
 
 def go_on(work: Work, task: Task, seen: AttemptView) -> Result:
     """Bring an attempt to its end whose orchestrator is gone: adopt its agent, or read the status it left."""
     directory = Path(seen.started["directory"])
-    request = _request(work, task, directory, None, session=str(seen.started.get("session")))
+    told = str(seen.started.get("session"))
+    session = Session(told, spent_in(work, told, seen)) if seen.started.get("resumed") else None
+    model = str(seen.started.get("model") or task.model)
+    request = _request(work, task, directory, model, session, None, fresh=told)
     reader = agent(task.agent).reader(request)
     running = adopt(directory, work.mark)
     if running is not None:
-        return _follow(work, task, seen.number, running, reader)
-    ended = watch(Running(directory, work.mark), reader, lambda: None)
+        return _follow(work, task, seen.number, running, reader, request)
+    refused = confining.Refusals()
+    ended = watch(Running(directory, work.mark), reader, lambda: None, hear=refused.hear)
     if ended.exit_code is None:
         ended = Ended(None, "interrupted")
-    return _finish(work, task, seen.number, reader, ended)
+    return _finish(work, task, seen.number, reader, ended, request, refused)
 
 
 def commit(work: Work, task: Task, number: int) -> CommitId:
@@ -122,33 +131,69 @@ def commit_facts(work: Work, task: Task, facts: Mapping[str, Any], run: str) -> 
     return snapshots.commit_snapshot(work.worktree, left, work.build.branch, message, trailers, facts["when"])
 
 
-def _request(work: Work, task: Task, directory: Path, left: Decimal | None, *, session: str | None = None) -> Request:
+def _request(
+    work: Work,
+    task: Task,
+    directory: Path,
+    model: str,
+    session: Session | None,
+    left: Decimal | None,
+    *,
+    fresh: str | None = None,
+) -> Request:
     return Request(
         prompt_file=directory / "prompt.md",
         usage_file=directory / "usage.jsonl",
         worktree=work.worktree,
-        model=task.model,
-        session=session or str(uuid.uuid4()),
+        model=model,
+        session=fresh or str(uuid.uuid4()),
         budget_usd=left,
         command=task.command,
+        resume=session.id if session else None,
+        spent=session.spent if session else (),
+        config_dir=config_dir(work, task.agent),
+        fallback_models=fallbacks_within(work, task, model),
+        sandbox=confining.kind_of(work.build.sandbox),
+        network=work.build.network,
+        git_dirs=confining.git_dirs(work),
     )
 
 
-def _follow(work: Work, task: Task, number: int, running: Running, reader: Reader) -> Result:
-    began = datetime.fromisoformat(work.view.tasks[task.id].attempts[number].started_ts)
+def _environment(work: Work, task: Task, number: int, chosen: Agent, request: Request) -> dict[str, str]:
+    facts = work.facts() | {
+        "BR3_TASK": task.id,
+        "BR3_ATTEMPT": str(number),
+        "BR3_PROMPT_FILE": str(request.prompt_file),
+        "BR3_USAGE_FILE": str(request.usage_file),
+    }
+    env = children.agent_environment(work.worktree, facts, [*chosen.variables, *work.build.env])
+    env.update(chosen.environment(request))
+    # An agent's own `git add --all` leaves out what set-up made, as br3's commits do; no file of the user's changes.
+    env |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.excludesFile", "GIT_CONFIG_VALUE_0": str(work.excludes)}
+    return env
+
+
+def _follow(work: Work, task: Task, number: int, running: Running, reader: Reader, request: Request) -> Result:
+    view = work.view.tasks[task.id].attempts[number]
+    began = datetime.fromisoformat(view.started_ts)
+    refused = confining.Refusals()
     record = _recorder(work, task, number, reader)
+    limited = _limits(work, task, reader, request)
+    shown = Now(work.build_dir, task.id, number, work.journal.redact)
     limit: tuple[Decimal | None, str] = work.left_usd(task.id, number)
     looked = time.monotonic()
 
     def tick() -> str | None:
         nonlocal limit, looked
         record()
+        limited()
+        shown.tell(reader.activity, view.usage)
         if work.cancel.is_set():
             return "cancelled"
         if time.monotonic() - looked > _LOOK_AT_BUDGET_S and limit[0] is not None:
             limit, looked = work.left_usd(task.id, number), time.monotonic()  # other builds spend from it too
         left, scope = limit
-        spent = known_sum(work.view.tasks[task.id].attempts[number].usage)
+        spent = known_sum(view.usage)
         if left is not None and spent > left:
             work.say("budget.exceeded", "error", task=task.id, scope=scope, cost_usd=str(spent), budget_usd=str(left))
             return "budget"
@@ -157,30 +202,109 @@ def _follow(work: Work, task: Task, number: int, running: Running, reader: Reade
             return "timeout"
         return None
 
-    return _finish(work, task, number, reader, watch(running, reader, tick))
+    try:
+        ended = watch(running, reader, tick, silence_s=_silence_s(work, task), hear=refused.hear)
+    finally:
+        shown.end()
+    limited()
+    if ended.stopped == "silence":
+        work.say("timeout.occurred", "error", task=task.id, what="silence", limit_s=_silence_s(work, task))
+    return _finish(work, task, number, reader, ended, request, refused)
+
+
+def _silence_s(work: Work, task: Task) -> float | None:
+    """How long the agent may print nothing. A shell command may have nothing to say for hours."""
+    given = work.build.silence_s
+    return given if given is not None or task.agent == "shell" else DEFAULT_SILENCE_S
 
 
 def _recorder(work: Work, task: Task, number: int, reader: Reader) -> Callable[[], None]:
-    """Writes usage as it becomes known; what an earlier orchestrator of the same attempt wrote is not written twice."""
+    """Writes usage as it becomes known; what an earlier orchestrator of the same attempt wrote is not written twice.
+
+    So does it with the models that the agent turned to by itself.
+    """
+    turned = 0
 
     def record() -> None:
+        nonlocal turned
         for usage in reader.usage[len(work.view.tasks[task.id].attempts[number].usage) :]:
             work.say("usage.recorded", task=task.id, attempt=number, **usage.priced(datetime.now(UTC)).as_data())
+        for fallback in reader.fallbacks[turned:]:
+            told: dict[str, Any] = {
+                "from": fallback.original,
+                "to": fallback.model,
+                "reason": fallback.why,
+                "by": task.agent,
+            }
+            work.say("model.fallback", "warning", task=task.id, attempt=number, **told)
+            turned += 1
 
     return record
 
 
-def _finish(work: Work, task: Task, number: int, reader: Reader, ended: Ended) -> Result:
+def _limits(work: Work, task: Task, reader: Reader, request: Request) -> Callable[[], None]:
+    """Closes the gate for all builds at each rate limit that the agent meets, and opens it when it is answered."""
+    gate = Gate(work.common_dir, task.agent, request.model)
+    met, answered = 0, 0
+
+    def look() -> None:
+        nonlocal met, answered
+        for asked_s in reader.limits[met:]:
+            met += 1
+            _close(work, task, gate, asked_s)
+        if len(reader.usage) > answered:
+            answered = len(reader.usage)
+            gate.passed()
+
+    return look
+
+
+def _close(work: Work, task: Task, gate: Gate, asked_s: float | None) -> None:
+    wait_s = gate.hit(asked_s)
+    told: dict[str, Any] = {"agent": task.agent, "retry_after_s": asked_s, "wait_s": round(wait_s, 3)}
+    work.say("rate_limit.hit", "warning", task=task.id, **told)
+
+
+def _finish(
+    work: Work,
+    task: Task,
+    number: int,
+    reader: Reader,
+    ended: Ended,
+    request: Request,
+    refused: confining.Refusals,
+) -> Result:
     remove_stale_lock(work.worktree)
-    outcome = _outcome(work, reader, ended)
+    outcome = _outcome(work, task, reader, ended)
     _recorder(work, task, number, reader)()
+    _compare(work, task, number, outcome)
+    if outcome.cause == "rate_limit" and not reader.limits:
+        _close(work, task, Gate(work.common_dir, task.agent, request.model), outcome.retry_after_s)
+    chosen = agent(task.agent)
+    home = chosen.home(os.environ)
+    if request.config_dir is not None and home is not None:
+        bring_back_login(request.config_dir, home, chosen.login)
+    facts: dict[str, Any] = {
+        "exit_code": ended.exit_code,
+        "session": reader.session,
+        "model": outcome.model or (reader.fallbacks[-1].model if reader.fallbacks else None),
+        "retry_after_s": outcome.retry_after_s,
+        "when": now(),
+        "report": work.journal.redact(outcome.report)[-4000:],
+    }
     cause, why = outcome.cause, outcome.why
     try:
+        confining.bring_back(work, request)
+        trespass.end(work, task.id, number, refused.tried)
         left = work.snapshot()
     except Br3Error as error:
-        return _without_snapshot(work, task, number, ended, outcome, error)
-    if outcome.claims_success:
-        cause, why = _disproof(work, task, left)
+        # The worktree or its branch is in a state that git cannot read: a failure of its own kind, with git's words.
+        cause = cause or "worktree"
+        why = why or f"git cannot take up what the agent left: {error.message}"
+    else:
+        if outcome.claims_success:
+            cause, why = disproof(work, task, left)
+        facts |= {"head": left.head, "head_tree": left.head_tree, "branch": left.branch, "tree": left.tree}
     work.say(
         "attempt.finished",
         "info" if cause is None else "warning",
@@ -189,88 +313,45 @@ def _finish(work: Work, task: Task, number: int, reader: Reader, ended: Ended) -
         outcome="succeeded" if cause is None else "failed",
         cause=cause,
         why=work.journal.redact(why),
-        exit_code=ended.exit_code,
-        head=left.head,
-        head_tree=left.head_tree,
-        branch=left.branch,
-        tree=left.tree,
-        when=now(),
-        report=work.journal.redact(outcome.report)[-4000:],
+        **facts,
     )
     return Result(cause is None, cause, why, number)
 
 
-def _without_snapshot(work: Work, task: Task, number: int, ended: Ended, outcome: Outcome, error: Br3Error) -> Result:
-    """End an attempt that left a worktree which git cannot read: a failure of its own kind, with git's words."""
-    cause = outcome.cause or "worktree"
-    why = outcome.why or f"git cannot take up what the agent left: {error.message}"
-    work.say(
-        "attempt.finished",
-        "warning",
-        task=task.id,
-        attempt=number,
-        outcome="failed",
-        cause=cause,
-        why=work.journal.redact(why),
-        exit_code=ended.exit_code,
-        when=now(),
-        report=work.journal.redact(outcome.report)[-4000:],
-    )
-    return Result(False, cause, why, number)
+def _compare(work: Work, task: Task, number: int, outcome: Outcome) -> None:
+    """Whether what was recorded is what the agent itself says that the attempt has cost."""
+    usage = work.view.tasks[task.id].attempts[number].usage
+    if outcome.total_usd is None or any(one.get("cost_usd") is None for one in usage):
+        return
+    recorded = known_sum(usage)
+    if abs(recorded - outcome.total_usd) > _STRANGE_USD:
+        told: dict[str, Any] = {"recorded_usd": str(recorded), "agent_usd": str(outcome.total_usd)}
+        work.say("usage.differs", "warning", task=task.id, attempt=number, **told)
 
 
-def _outcome(work: Work, reader: Reader, ended: Ended) -> Outcome:
+def _outcome(work: Work, task: Task, reader: Reader, ended: Ended) -> Outcome:
     said = reader.outcome(ended.exit_code if ended.exit_code is not None else -1)
     why = {
         "cancelled": "it was stopped",
         "timeout": f"it took longer than {work.build.timeout_s:g} s",
+        "silence": f"it printed nothing for {_silence_s(work, task) or 0:g} s",
         "budget": "its budget was spent",
         "interrupted": "it was interrupted together with its orchestrator",
     }
     if ended.stopped:
-        return Outcome(False, ended.stopped, why[ended.stopped], said.report)
+        return Outcome(False, ended.stopped, why[ended.stopped], said.report, total_usd=said.total_usd)
     if ended.exit_code is None:
         return Outcome(False, "killed", "it was killed from outside while it was watched", said.report)
     return said
 
 
-def _disproof(work: Work, task: Task, left: Snapshot) -> tuple[str | None, str]:
-    """What git says against a claim of success: the wrong branch, or no change at all since the task began."""
-    if left.branch != work.build.branch:
-        where = left.branch or "a detached HEAD"
-        return "wrong_branch", f"the agent left the worktree on {where} instead of {work.build.branch}"
-    attempts = work.view.tasks[task.id].attempts
-    before = _before(work, task) or attempts[min(attempts)].started.get("head")
-    nothing = "the agent said that it was done, but nothing has changed in the worktree"
-    if left.tree == refs.tree_of(work.git, str(before)):
-        return "no_change", nothing
-    if not refs.is_ancestor(work.git, str(before), left.head):
-        return "dropped_work", f"the agent took commits off the branch: {str(before)[:12]} is no longer part of it"
-    base = f"refs/heads/{work.plan.base}"
-    if left.head != before and not left.dirty and refs.is_ancestor(work.git, left.head, base):
-        return "no_change", f"{nothing}: its branch only follows {work.plan.base}"
-    droppings = snapshots.new_droppings(work.git, CommitId(str(before)), left.tree)
-    if droppings:
-        return "droppings", f"the agent committed what set-up makes: {', '.join(droppings)}"
-    nested = snapshots.new_gitlinks(work.git, CommitId(str(before)), left.tree)
-    if nested:
-        return "nested_repository", f"the agent made a repository of its own in {', '.join(nested)}; it could not land"
-    return None, ""
-
-
-def _before(work: Work, task: Task) -> str | None:
-    """The commit on which ``task`` builds: that of the task before it, or where the build started; None for repairs."""
-    before = work.view.start
-    for other in work.build.tasks:
-        if other.id == task.id:
-            return before
-        done = work.view.tasks.get(other.id)
-        before = done.commit if done is not None and done.commit else before
-    return None
-
-
 def _no_money(work: Work, task: Task, scope: str) -> Result:
-    budget = work.build.budget_usd if scope == "build" else work.plan.budget_usd
+    budget = {
+        "attempt": work.build.attempt_budget_usd,
+        "build": work.build.budget_usd,
+        "run": work.plan.budget_usd,
+        "day": work.plan.daily_budget_usd,
+    }[scope]
     work.say("budget.exceeded", "error", task=task.id, scope=scope, budget_usd=budget)
     return Result(False, "budget", f"the {scope}'s budget of {budget} USD is spent", 0)
 

@@ -6,10 +6,13 @@ import hashlib
 import json
 import signal
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from br3.agents.causes import CAUSES
 from br3.errors import OVER_BUDGET, Br3Error, Interrupted
-from br3.orchestrator import prompts, verdicts
+from br3.orchestrator import prompts, salvaging, stopping, verdicts
 from br3.orchestrator.attempting import (
     MOST_INTERRUPTED,
     NOT_COUNTED,
@@ -20,6 +23,8 @@ from br3.orchestrator.attempting import (
     go_on,
     remove_stale_lock,
 )
+from br3.orchestrator.choosing import Choice, choose
+from br3.orchestrator.gate import Gate
 from br3.orchestrator.verification import Verdict, verify
 from br3.orchestrator.working import Work
 from br3.plan.frozen import thaw
@@ -31,13 +36,6 @@ from br3.workspace import children, preparing
 
 VERIFIED, FAILED, BUSY, CANCELLED = 0, 1, 75, 130
 """Exit codes of an orchestrator; 75 (EX_TEMPFAIL): another one holds the build."""
-
-
-_HINTS = {
-    "auth": "log in with the agent's own command, or put its key into the environment or .env, then: br3 run",
-    "credit": "add credit to the account of the agent's key, then: br3 run",
-    "budget": "raise budget_usd in br3.toml, or: br3 run --budget USD",
-}
 
 
 class BuildFailed(Exception):
@@ -68,11 +66,11 @@ def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
             _build(work)
         except BuildFailed as failure:
             log = str(failure.log) if failure.log else None
-            hint = _HINTS.get(failure.cause)
+            hint = CAUSES[failure.cause].hint if failure.cause in CAUSES else None
             work.say("build.failed", "error", cause=failure.cause, reason=failure.reason, log=log, hint=hint)
             return OVER_BUDGET if failure.cause == "budget" else FAILED
         except Interrupted:
-            work.say("build.cancelled", "warning", reason="stopped by the user")
+            work.say("build.cancelled", "warning", reason=stopping.reason(work.run_dir))
             return CANCELLED
         except Exception as error:
             # Whatever it was, the build must not look as if it were still running.
@@ -185,6 +183,7 @@ def _do_task(work: Work, task: Task) -> None:
             work.say("task.failed", "error", task=task.id, cause=last[0], reason=last[1])
             raise BuildFailed(last[0], f"task {task.id}: {last[1]}", _log_of_last(work, task))
         _stop_if_asked(work)
+        choice = _ready(work, task)
         done = [t.id for t in work.view.tasks.values() if t.state == "completed"]
         text = prompts.for_task(
             work.plan,
@@ -193,9 +192,48 @@ def _do_task(work: Work, task: Task) -> None:
             worktree=str(work.worktree),
             done=done,
             trouble=_with_output(work, task, trouble),
+            salvaged=salvaging.of_last(work, task) if choice.session is None else None,
+            again=choice.session is not None,
         )
-        result = attempt(work, task, text)
+        result = attempt(work, task, text, choice)
     work.say("task.completed", task=task.id, commit=commit(work, task, result.number))
+
+
+def _ready(work: Work, task: Task) -> Choice:
+    """What the next attempt gets, once the gate lets it start; the worktree as it is to begin from."""
+    choice = choose(work, task)
+    if choice.session is None:
+        salvaging.salvage(work, task)
+    if choice.left is not None:
+        told: dict[str, Any] = {"from": choice.left, "to": choice.model, "reason": choice.why, "by": "br3"}
+        work.say("model.fallback", "warning", task=task.id, **told)
+    _wait_at_gate(work, task, choice)
+    return choice
+
+
+def _wait_at_gate(work: Work, task: Task, choice: Choice) -> None:
+    """Until the API takes requests again; BuildFailed when it has not for as long as an attempt may take."""
+    gate = Gate(work.common_dir, task.agent, choice.model)
+    waited_s = _limited_s(work, task)
+    while (wait_s := gate.wait_s(work.build.id)) > 0:
+        _stop_if_asked(work)
+        if waited_s > work.build.timeout_s:
+            reason = f"task {task.id}: the API has taken no requests for {waited_s / 60:.0f} minutes"
+            work.say("task.failed", "error", task=task.id, cause="rate_limit", reason=reason)
+            raise BuildFailed("rate_limit", reason, _log_of_last(work, task))
+        pause_s = min(wait_s, 0.5)
+        work.cancel.wait(pause_s)
+        waited_s += pause_s
+
+
+def _limited_s(work: Work, task: Task) -> float:
+    """For how long attempts at this task have met nothing but limits, up to now."""
+    began = None
+    for one in reversed(list(work.view.tasks[task.id].attempts.values())):
+        if one.finished.get("cause") != "rate_limit":
+            break
+        began = one.started_ts
+    return 0.0 if began is None else (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()
 
 
 def _unfinished(work: Work, task: Task) -> Result | None:
@@ -224,7 +262,7 @@ def _stop_if_final(work: Work, task: Task, result: Result) -> None:
     """Some failures are not mended by another try."""
     if result.cause == "cancelled":
         raise Interrupted("stopped by the user")
-    if result.cause in ("auth", "credit"):
+    if result.cause in CAUSES and CAUSES[result.cause].answer == "stop_run":
         work.say("task.failed", "error", task=task.id, cause=result.cause, reason=result.why)
         raise BuildFailed(result.cause, f"task {task.id}: {result.why}", _log_of_last(work, task))
     if result.cause == "budget":
@@ -336,8 +374,9 @@ def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None)
             work.say("build.repairing", "warning", reason=reason)
         if REPAIR not in work.view.tasks:
             work.say("task.started", task=REPAIR, title=repair.title)
+        choice = _ready(work, repair)
         text = prompts.for_repair(work.plan, work.build, worktree=str(work.worktree), trouble=trouble)
-        result = attempt(work, repair, text)
+        result = attempt(work, repair, text, choice)
         if result.ok:
             commit(work, repair, result.number)
             return

@@ -11,9 +11,23 @@ _COMMITTED = "You may commit; what you leave uncommitted is committed for you."
 
 
 def for_task(
-    plan: Plan, build: Build, task: Task, *, worktree: str, done: Sequence[str] = (), trouble: str | None = None
+    plan: Plan,
+    build: Build,
+    task: Task,
+    *,
+    worktree: str,
+    done: Sequence[str] = (),
+    trouble: str | None = None,
+    salvaged: str | None = None,
+    again: bool = False,
 ) -> str:
-    """The prompt of one attempt at ``task``; ``trouble`` is what went wrong before, with output."""
+    """The prompt of one attempt at ``task``; ``trouble`` is what went wrong before, with output.
+
+    ``salvaged`` is the ref with what an attempt that was cut off had left uncommitted; ``again``: the agent goes on in
+    the session of the attempt before, and knows the rest.
+    """
+    if again:
+        return _go_on(task, trouble)
     parts = [_opening(plan, build, worktree)]
     if build.prompt:
         parts.append(f"## The build\n\n{build.prompt.strip()}")
@@ -22,6 +36,23 @@ def for_task(
         parts.append("## Its tasks\n\n" + "\n".join(lines) + f"\n\nDo {task.id} now, and only that.")
     parts.append(_task(task))
     parts += _held_to(build)
+    if trouble:
+        parts.append(_trouble(trouble))
+    if salvaged:
+        parts.append(
+            "## What was begun before\n\nAn earlier attempt at this task was cut off. What it had left uncommitted is "
+            f"kept as the commit `{salvaged}` (`git diff HEAD...{salvaged}`); the worktree is as at its last commit. "
+            "Take over from it what is good."
+        )
+    parts.append(_closing())
+    return "\n\n".join(parts) + "\n"
+
+
+def _go_on(task: Task, trouble: str | None) -> str:
+    parts = [
+        f"Go on with task {task.id}: {task.title}. It is not done yet. What you have changed so far is still there: "
+        "look at the state of the worktree first."
+    ]
     if trouble:
         parts.append(_trouble(trouble))
     parts.append(_closing())

@@ -17,6 +17,7 @@ from br3.repo.refs import TreeId
 from br3.repo.runner import Git
 from br3.repo.snapshots import Snapshot, file_digest
 from br3.telemetry import BuildView, Journal, RunView, read_events, replay
+from br3.telemetry.archive import usage_of_day
 from br3.telemetry.journal import now
 from br3.telemetry.replay import advance, lineage
 from br3.workspace import children
@@ -97,20 +98,27 @@ class Work:
 
     def environment(self) -> dict[str, str]:
         """The environment of a set-up or verification command, as things stand now."""
-        return children.environment(self.worktree, self.facts())
+        return children.environment(self.worktree, self.facts(), self.build.env)
 
     def verdict_key(self, tree: TreeId) -> Key:
         """The key of this build's verification of ``tree``."""
         return verdicts.key(tree, self.build.verify, [*self.plan.setup.run, *self.build.setup], self.worktree)
 
     def left_usd(self, task: str | None = None, attempt: int | None = None) -> tuple[Decimal | None, str]:
-        """What may still be spent, and whose budget that is; None without a limit. Read from the journal.
+        """What may still be spent, and whose budget that is (attempt, build, run, day); None without a limit.
 
-        What the attempt ``attempt`` of ``task`` has spent so far is not subtracted.
+        Read from the journal. What the attempt ``attempt`` of ``task`` has spent so far is not subtracted.
         """
         mine_now = self.view.tasks[task].attempts.get(attempt) if task and attempt else None
         own = known_sum(mine_now.usage) if mine_now else Decimal(0)
         limits: list[tuple[Decimal, str]] = []
+        if self.build.attempt_budget_usd:
+            limits.append((Decimal(self.build.attempt_budget_usd), "attempt"))
+        if self.plan.daily_budget_usd:
+            this = (self.run, self.build.id, task, attempt)
+            today = usage_of_day(self.common_dir, now()[:10])
+            others = [e.data for e in today if (e.run, e.build, e.task, e.attempt) != this]
+            limits.append((Decimal(self.plan.daily_budget_usd) - known_sum(others), "day"))
         if self.build.budget_usd or self.plan.budget_usd:
             runs = replay(read_events(self.common_dir, [build.id for build in self.plan.builds]))
             chain = lineage(runs, self.run) or self.chain

@@ -15,6 +15,7 @@ REPAIR = "repair"
 
 DEFAULT_TIMEOUT_S = 2 * 3600.0
 DEFAULT_RETRIES = 2
+DEFAULT_SILENCE_S = 30 * 60.0
 DEFAULT_RETENTION_DAYS = 30.0
 DEFAULT_MAX_BYTES = 5 * 1024 * 1024
 DEFAULT_WORKTREE_TEMPLATE = "{parent}/{repo}.worktrees/{build}"
@@ -58,7 +59,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Build:
-    """One unit of parallel work, all defaults applied. ``verify`` is never without a command."""
+    """One unit of parallel work, all defaults applied. ``verify`` is never without a command.
+
+    ``fallback`` are the models to turn to, in order; None: those that br3 knows for the agent.
+    """
 
     id: str
     title: str
@@ -77,6 +81,11 @@ class Build:
     retries: int = DEFAULT_RETRIES
     timeout_s: float = DEFAULT_TIMEOUT_S
     budget_usd: str | None = None
+    attempt_budget_usd: str | None = None
+    silence_s: float | None = None
+    sandbox: str = "none"
+    network: bool = True
+    fallback: tuple[str, ...] | None = None
 
     @property
     def manual(self) -> bool:
@@ -145,6 +154,7 @@ class Plan:
     builds: tuple[Build, ...]
     jobs: int = 4
     budget_usd: str | None = None
+    daily_budget_usd: str | None = None
     worktrees: str = DEFAULT_WORKTREE_TEMPLATE
     setup: Setup = Setup()
     verify: Verify = Verify()

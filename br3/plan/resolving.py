@@ -44,6 +44,7 @@ DEFAULT_AGENT = "claude"
 DEFAULT_MODEL = "auto"
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 def resolve(file: PlanFile, directory: Path, settings: Settings, have: Callable[[str], bool]) -> Plan:
@@ -55,6 +56,7 @@ def resolve(file: PlanFile, directory: Path, settings: Settings, have: Callable[
         base=file.plan.base,
         jobs=_first(over.jobs, file.plan.jobs, under.plan.jobs, default=DEFAULT_JOBS),
         budget_usd=_usd(over.budget_usd, file.plan.budget_usd, under.plan.budget_usd),
+        daily_budget_usd=_usd(file.plan.daily_budget_usd, under.plan.daily_budget_usd),
         worktrees=file.plan.worktrees,
         builds=tuple(_build(build, file, directory, settings) for build in file.build),
         setup=_setup(file.setup, root, have),
@@ -75,6 +77,7 @@ def resolve(file: PlanFile, directory: Path, settings: Settings, have: Callable[
 def _build(build: BuildSection, file: PlanFile, directory: Path, settings: Settings) -> Build:
     root = _root(directory)
     over, defaults, under = settings.over, file.defaults, settings.under.defaults
+    fallback = _first(build.fallback, defaults.fallback, under.fallback, default=None)
     return Build(
         id=build.id,
         title=build.title or build.id,
@@ -93,6 +96,11 @@ def _build(build: BuildSection, file: PlanFile, directory: Path, settings: Setti
         retries=_first(over.retries, build.retries, defaults.retries, under.retries, default=DEFAULT_RETRIES),
         timeout_s=_first(over.timeout, build.timeout, defaults.timeout, under.timeout, default=DEFAULT_TIMEOUT_S),
         budget_usd=_usd(build.budget_usd, defaults.budget_usd, under.budget_usd),
+        attempt_budget_usd=_usd(build.attempt_budget_usd, defaults.attempt_budget_usd, under.attempt_budget_usd),
+        silence_s=_first(build.silence, defaults.silence, under.silence, default=None),
+        sandbox=_first(build.sandbox, defaults.sandbox, under.sandbox, default="none"),
+        network=_first(build.network, defaults.network, under.network, default=True),
+        fallback=None if fallback is None else tuple(fallback),
     )
 
 
@@ -185,7 +193,7 @@ def _root(directory: Path) -> Path:
     return worktree_root(directory) or directory.resolve()
 
 
-def _first(*values: T | None, default: T) -> T:
+def _first(*values: T | None, default: D) -> T | D:
     return next((value for value in values if value is not None), default)
 
 

@@ -18,7 +18,8 @@ from br3.plan import durations, refnames
 from br3.plan.model import DEFAULT_MAX_BYTES, DEFAULT_WORKTREE_TEMPLATE, REPAIR
 from br3.plan.problems import KeyPath, did_you_mean, shown
 
-AGENTS = ("claude", "shell", "manual")
+AGENTS = ("claude", "codex", "gemini", "opencode", "aider", "shell", "manual")
+"""The agents that br3 brings; packages may bring others by entry points of the group ``br3.agents``."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -112,9 +113,14 @@ def _command(value: str) -> str:
 
 
 def _agent(value: str) -> str:
-    if value not in AGENTS:
-        known = ", ".join(AGENTS[:-1]) + f" or {AGENTS[-1]}"
-        refuse(f"unknown agent {shown(value)}", did_you_mean(value, AGENTS) or f"use {known}")
+    if value in AGENTS:
+        return value
+    import importlib.metadata
+
+    names = (*AGENTS, *sorted({entry.name for entry in importlib.metadata.entry_points(group="br3.agents")}))
+    if value not in names:
+        known = ", ".join(names[:-1]) + f" or {names[-1]}"
+        refuse(f"unknown agent {shown(value)}", did_you_mean(value, names) or f"use {known}")
     return value
 
 
@@ -169,6 +175,7 @@ Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Sandbox = Literal["none", "bwrap", "agent"]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
@@ -185,6 +192,7 @@ class PlanSection(Section):
     base: RefName = "main"
     jobs: AtLeastOne | None = None
     budget_usd: Amount | None = None
+    daily_budget_usd: Amount | None = None
     retention_days: Amount | None = None
     worktrees: Template = DEFAULT_WORKTREE_TEMPLATE
 
@@ -201,11 +209,16 @@ class DefaultsSection(Section):
 
     agent: Agent | None = None
     model: Text | None = None
+    fallback: list[Text] | None = None
     retries: Count | None = None
     timeout: Seconds | None = None
+    silence: Seconds | None = None
     budget_usd: Amount | None = None
+    attempt_budget_usd: Amount | None = None
     command: Command | None = None
     env: list[EnvironmentName] | None = None
+    sandbox: Sandbox | None = None
+    network: bool | None = None
 
 
 class VerifySection(Section):
@@ -259,10 +272,15 @@ class BuildSection(Section):
     agent: Agent | None = None
     command: Command | None = None
     model: Text | None = None
+    fallback: list[Text] | None = None
     retries: Count | None = None
     timeout: Seconds | None = None
+    silence: Seconds | None = None
     budget_usd: Amount | None = None
+    attempt_budget_usd: Amount | None = None
     env: list[EnvironmentName] | None = None
+    sandbox: Sandbox | None = None
+    network: bool | None = None
     verify: VerifySection | None = None
     task: list[TaskSection] = []
 
@@ -325,6 +343,7 @@ class UserPlanSection(Section):
 
     jobs: AtLeastOne | None = None
     budget_usd: Amount | None = None
+    daily_budget_usd: Amount | None = None
     retention_days: Amount | None = None
 
 

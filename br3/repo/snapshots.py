@@ -3,7 +3,7 @@
 Committing is split so that a crash between any two steps is harmless: ``snapshot`` writes the tree and moves
 nothing; ``commit_snapshot`` given the same facts makes the same commit id, so doing it again changes nothing.
 
-Processes: ``snapshot`` 3 · ``commit_snapshot`` 4.
+Processes: ``snapshot`` 3 · ``commit_snapshot`` 4 · ``set_back`` 3.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from br3.errors import Br3Error
 from br3.repo import merges, refs, worktrees
 from br3.repo.refs import CommitId, TreeId
-from br3.repo.runner import Git
+from br3.repo.runner import Git, GitError
 
 # What set-up, test runners and agents drop into a worktree and no one means to commit.
 DROPPINGS = (
@@ -123,6 +123,21 @@ def commit_snapshot(
     # --mixed: the index becomes the commit's tree, the files stay.
     git("reset", "--quiet", "--mixed", "HEAD", "--")
     return made
+
+
+def set_back(worktree: Path, seen: Snapshot) -> None:
+    """Make the worktree what HEAD has, given that it is ``seen``; GitError, and no file lost, when it is not any more.
+
+    The index first takes up all that is there, so that git itself compares each file before it touches it.
+    """
+    git = Git(worktree)
+    git("read-tree", seen.tree)
+    git("update-index", "-q", "--refresh", ok=(0, 1))
+    try:
+        git("read-tree", "-m", "-u", seen.tree, seen.head)
+    except GitError:
+        git("reset", "--quiet", "--mixed", "HEAD", "--")
+        raise
 
 
 def new_droppings(git: Git, old: CommitId, tree: str) -> list[str]:

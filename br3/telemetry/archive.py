@@ -16,6 +16,8 @@ import os
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from br3.telemetry.events import KINDS, Event, event_of, parse
@@ -250,6 +252,38 @@ def read_events(common_dir: Path, builds: Collection[str] = ()) -> Iterator[Even
     if index:
         found += _from_archive(common_dir, index, found, builds)
     return iter(sorted(found, key=lambda e: (e.ts, e.segment, e.seq)))
+
+
+def usage_of_day(common_dir: Path, day: str) -> list[Event]:
+    """The ``usage.recorded`` events of a UTC day (``2026-11-22``), of all runs, wherever they lie by now.
+
+    A segment that was begun more than a month before that day is not looked for in the archive.
+    """
+    live = segments(common_dir)
+    packed = [name for name in packed_segments(common_dir) if name not in live]
+    after = (date.fromisoformat(day) - timedelta(days=31)).strftime("%Y%m%d")
+    found: list[Event] = []
+    for name, entry in live.items():
+        try:
+            found += _usage_in(Path(entry.path).read_bytes(), name, day)
+        except FileNotFoundError:
+            packed.append(name)  # it has been packed meanwhile
+    for name in packed:
+        if after <= name[:8] <= day.replace("-", ""):
+            found += _packed_usage(common_dir, name, day)
+    return found
+
+
+@lru_cache(maxsize=512)
+def _packed_usage(common_dir: Path, name: str, day: str) -> tuple[Event, ...]:
+    return tuple(_usage_in(_content(common_dir, name), name, day))
+
+
+def _usage_in(data: bytes, name: str, day: str) -> Iterator[Event]:
+    if b'"usage.recorded"' in data and day.encode() in data:
+        for event in events_in(data, name):
+            if not isinstance(event, int) and event.kind == "usage.recorded" and event.ts.startswith(day):
+                yield event
 
 
 def _from_archive(

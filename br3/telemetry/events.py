@@ -49,16 +49,33 @@ KINDS: dict[str, Kind] = {
     "task.carried": Kind("an earlier run completed it on this branch", True, "commit, digest, from_run"),
     "task.failed": Kind("all its attempts failed", True, "cause, reason"),
     "task.skipped": Kind("it was not run", True, "reason"),
-    "attempt.started": Kind("an agent is about to be started", True, "agent, model, directory"),
+    "attempt.started": Kind(
+        "an agent is about to be started",
+        True,
+        "agent, model, directory, session, resumed, sandbox, budget_usd, head, tree",
+    ),
     "attempt.finished": Kind(
-        "an agent has ended", True, "outcome, cause, exit_code, head, head_tree, branch, tree, when, report"
+        "an agent has ended",
+        True,
+        "outcome, cause, why, exit_code, session, model, retry_after_s, head, head_tree, branch, tree, when, report",
+    ),
+    "attempt.salvaged": Kind(
+        "what an attempt that was cut off had left was put aside, so that the next begins from the last commit",
+        True,
+        "ref, commit",
     ),
     "model.selected": Kind("a model was chosen for an attempt", False, "model, reason"),
-    "model.fallback": Kind("another model takes over", False, "from, to, reason", told=True),
+    "model.fallback": Kind("another model takes over", False, "from, to, reason, by", told=True),
     "usage.recorded": Kind(
         "tokens and dollars of one model in one attempt",
         True,
         "model, input_tokens, output_tokens, cache_write_tokens, cache_read_tokens, cost_usd, source, price",
+    ),
+    "usage.differs": Kind(
+        "an agent's own figure of what an attempt cost is not what was recorded",
+        False,
+        "recorded_usd, agent_usd",
+        told=True,
     ),
     "usage.imported": Kind(
         "tokens and dollars of one message of a session that br3 did not run",
@@ -82,9 +99,18 @@ KINDS: dict[str, Kind] = {
         "tree, commit, commands, environment, tests, coverage, results, left, warnings, reason",
     ),
     "error.occurred": Kind("something went wrong that no other kind names", False, "message", told=True),
-    "rate_limit.hit": Kind("a model's provider asked to wait", False, "retry_after_s", told=True),
+    "rate_limit.hit": Kind(
+        "a model's provider asked to wait; no build starts an agent for so long",
+        False,
+        "agent, retry_after_s, wait_s",
+        told=True,
+    ),
     "timeout.occurred": Kind("a command or an agent took longer than it may", False, "what, limit_s", told=True),
-    "security.violation": Kind("something was about to cross a line", True, "rule"),
+    "security.violation": Kind(
+        "something crossed a line, or was about to",
+        True,
+        "rule, message, what, undone, others, paths, branches, stashes",
+    ),
     "performance.degraded": Kind("something became slow", False),
     "budget.exceeded": Kind("a budget of the plan is spent", True, "scope, budget_usd, cost_usd"),
     "conflict.predicted": Kind("two builds, or a build and base, no longer merge", False, "files"),

@@ -27,6 +27,20 @@ GRACE_S = 5.0
 AGENT_ONLY = "BR3_AGENT_ONLY"
 """Names of variables, space-separated, that an orchestrator holds for agents alone (they came from ``.env``)."""
 
+AGENT_KEYS = frozenset(
+    [
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "OPENAI_API_KEY",
+        "CODEX_API_KEY",
+        "GEMINI_API_KEY",
+        "GOOGLE_API_KEY",
+        "OPENROUTER_API_KEY",
+    ]
+)
+"""Variables that hold keys of agents: they go to agents only, or where a build's ``env`` names them."""
+
 # What would lead a child astray. BR3_* are those of another build, when br3 was called from inside an agent.
 _NOT_INHERITED = frozenset({"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME"})
 
@@ -106,12 +120,14 @@ def port_for(common_dir: Path, index: int) -> int:
     return port
 
 
-def environment(worktree: Path, facts: Mapping[str, str]) -> dict[str, str]:
+def environment(worktree: Path, facts: Mapping[str, str], names: Iterable[str] = ()) -> dict[str, str]:
     """The environment of a set-up or verification command: the user's, without what would mislead or leak.
 
-    The worktree's ``.venv`` leads PATH when it is there. ``facts`` are the ``BR3_*`` variables of DESIGN §6.
+    The keys of agents are left out, but for those of ``names``. The worktree's ``.venv`` leads PATH when it is there.
+    ``facts`` are the ``BR3_*`` variables of DESIGN §6.
     """
-    dropped = _NOT_INHERITED | PRIVATE | set(os.environ.get(AGENT_ONLY, "").split())
+    for_agents = (AGENT_KEYS - set(names)) | set(os.environ.get(AGENT_ONLY, "").split())
+    dropped = _NOT_INHERITED | PRIVATE | for_agents
     chosen = {k: v for k, v in scrubbed(os.environ).items() if k not in dropped and not k.startswith("BR3_")}
     return _with_venv(worktree, {**chosen, **facts})
 

@@ -333,7 +333,7 @@ def _run_each(
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as text:
             text.write(f"$ {command}\n")
-        env = children.environment(path, facts)
+        env = children.environment(path, facts, build.env)
         done = children.run_command(command, cwd=path, env=env, log=log, timeout_s=build.timeout_s, cancel=site.cancel)
         if done.cause == "cancelled":
             raise Interrupted(f"the set-up of {build.id} was stopped")

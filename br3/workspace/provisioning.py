@@ -124,7 +124,7 @@ def _run(repository: Repository, plan: Plan, path: Path, command: str, mark: str
     }
     with log.open("a") as text:
         text.write(f"$ {command}\n")
-    env = children.environment(path, facts)
+    env = children.environment(path, facts, {name for build in plan.builds for name in build.env})
     done = children.run_command(command, cwd=path, env=env, log=log, timeout_s=DEFAULT_TIMEOUT_S)
     if not done.ok:
         journal.append(

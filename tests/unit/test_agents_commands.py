@@ -90,7 +90,10 @@ def test_claude_is_called_as_it_was_measured_to_work(tmp_path: Path) -> None:
 def test_codex_has_its_own_sandbox_only_when_asked(tmp_path: Path) -> None:
     assert follows(words_of(tmp_path, "codex"), "-s", "danger-full-access")
     words = words_of(tmp_path, "codex", sandbox="agent", git_dirs=(Path("/g/worktrees/a"), Path("/g/objects")))
-    assert follows(words, "-s", "workspace-write", "--add-dir", "/g/worktrees/a", "--add-dir", "/g/objects")
+    assert follows(words, "-s", "workspace-write", "-c", "sandbox_workspace_write.network_access=true")
+    assert follows(words, "--add-dir", "/g/worktrees/a", "--add-dir", "/g/objects")
+    closed = words_of(tmp_path, "codex", sandbox="agent", network=False)
+    assert follows(closed, "-c", "sandbox_workspace_write.network_access=false")
     assert words[-1] == "-"
 
 

@@ -16,7 +16,8 @@ from br3.agents.keys import FORMS
 from br3.agents.sandbox import SECRET_FILES, SECRET_PLACES
 from br3.workspace.children import GRACE_S
 
-PAGE = Path(__file__).parents[2] / "docs" / "AGENTS.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "AGENTS.md"
 
 
 def yes(value: bool) -> str:
@@ -75,26 +76,40 @@ def hidden_list() -> str:
     return ", ".join(f"`~/{place}`" for place in (*SECRET_PLACES, *SECRET_FILES))
 
 
+def ladders_table() -> str:
+    lines = [row("agent", "by itself", "ladder"), row(*["---"] * 3)]
+    for name in NAMES:
+        found = agent(name)
+        own = f"`{found.default_model}`" if found.default_model else "depends"
+        lines.append(row(f"`{name}`", own, ", ".join(f"`{model}`" for model in found.ladder) or "none"))
+    return "\n".join(lines)
+
+
 BLOCKS = {
-    "agents": agents_table,
-    "causes": causes_table,
-    "answers": answers_list,
-    "keys": keys_table,
+    "AGENTS.md": {
+        "agents": lambda: f"\n{agents_table()}\n",
+        "causes": lambda: f"\n{causes_table()}\n",
+        "answers": lambda: f"\n{answers_list()}\n",
+        "keys": lambda: f"\n{keys_table()}\n",
+        "hidden": hidden_list,
+    },
+    "ROUTING.md": {"ladders": lambda: f"\n{ladders_table()}\n"},
 }
 
 
-def as_generated() -> str:
-    page = PAGE.read_text(encoding="utf-8")
-    blocks = {name: f"\n{make()}\n" for name, make in BLOCKS.items()} | {"hidden": hidden_list()}
-    for name, block in blocks.items():
-        pattern = rf"(<!-- {name} -->).*?(<!-- end -->)"
-        page, count = re.subn(pattern, lambda m, b=block: f"{m[1]}{b}{m[2]}", page, count=1, flags=re.S)
-        assert count == 1, name
+def as_generated(name: str) -> str:
+    page = (DOCS / name).read_text(encoding="utf-8")
+    for block, make in BLOCKS[name].items():
+        before, begin, rest = page.partition(f"<!-- {block} -->")
+        _, end, after = rest.partition("<!-- end -->")
+        assert begin and end, block
+        page = f"{before}{begin}{make()}{end}{after}"
     return page
 
 
-def test_the_tables_of_the_page_are_those_of_the_modules() -> None:
-    assert PAGE.read_text(encoding="utf-8") == as_generated(), "python tests/unit/test_docs_agents.py"
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_tables_of_the_page_are_those_of_the_modules(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == as_generated(name), "python tests/unit/test_docs_agents.py"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -116,4 +131,6 @@ def test_files_that_the_page_names_exist() -> None:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(as_generated(), encoding="utf-8")
+    for name in BLOCKS:
+        made = as_generated(name)
+        (DOCS / name).write_text(made, encoding="utf-8")

@@ -110,13 +110,22 @@ def resolved(plan: Plan, section: str, key: str) -> Any:
         return getattr(plan, key)
     assert section == "[defaults]", f"{section} {key}: nothing fills it in"
     build = plan.builds[0]
-    of_build = {"retries": build.retries, "timeout": build.timeout_s, "env": list(build.env)}
+    of_build = {
+        "retries": build.retries,
+        "timeout": build.timeout_s,
+        "env": list(build.env),
+        "sandbox": build.sandbox,
+        "network": build.network,
+    }
     return of_build[key] if key in of_build else getattr(build.tasks[0], key)
 
 
 @pytest.mark.parametrize(
     ("section", "key"),
-    [("[plan]", "jobs"), *(("[defaults]", key) for key in ("agent", "model", "retries", "timeout", "env"))],
+    [
+        ("[plan]", "jobs"),
+        *(("[defaults]", key) for key in ("agent", "model", "retries", "timeout", "env", "sandbox", "network")),
+    ],
 )
 def test_what_br3_fills_in_by_itself_is_stated_as_a_value(section: str, key: str) -> None:
     assert literal(table(section)[key]["default"]) is not None

@@ -100,7 +100,10 @@ def test_a_value_of_plan_is_refused(tmp_path: Path, line: str, complaint: str) -
         ('timeout = "0s"', 'timeout: expected a duration such as "45s", "90m" or "1h30m", got "0s"'),
         ("timeout = 90", 'timeout: expected a duration such as "45s", "90m" or "1h30m", got 90'),
         ('agent = "cloude"', 'agent: unknown agent "cloude" (did you mean "claude"?)'),
-        ('agent = "xyzzy"', 'agent: unknown agent "xyzzy" (use claude, shell or manual)'),
+        (
+            'agent = "xyzzy"',
+            'agent: unknown agent "xyzzy" (use claude, codex, gemini, opencode, aider, shell or manual)',
+        ),
         ("retries = -1", "retries: expected at least 0, got -1"),
         ('setup = "make"', 'setup: expected a list, got "make" (write setup = ["make"])'),
         ('setup = [" "]', "setup[0]: expected a command, got an empty string"),

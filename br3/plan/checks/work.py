@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from br3.plan.checks.raw import RawPlan, RawTable
 from br3.plan.problems import Found, nearest, shown
 
+WITH_A_SANDBOX = frozenset({"codex"})
+"""Agents that bring a sandbox; that of an agent of another package is asked when it starts."""
+
 
 def check(plan: RawPlan) -> Iterator[Found]:
     values = plan.root.values
@@ -23,6 +26,7 @@ def check(plan: RawPlan) -> Iterator[Found]:
         if not build.tables("task"):
             yield from _commanded(plan, build)
         yield from _manual_as_a_whole(plan, build)
+        yield from _confined(plan, build)
     for criterion in plan.root.tables("criterion"):
         yield from _criterion(criterion)
     yield from _release(plan.root.table("release"))
@@ -54,7 +58,7 @@ def _instructed(plan: RawPlan, build: RawTable) -> Iterator[Found]:
         return
     for part in build.tables("task") or [build]:
         says_itself = part is not build and part.values.keys() & {"prompt", "prompt_file", "title"}
-        if not says_itself and (plan.inherited("agent", part, build) or "claude") == "claude":
+        if not says_itself and (plan.inherited("agent", part, build) or "claude") not in ("shell", "manual"):
             yield Found(part.path, "nothing tells the agent what to do", "add prompt, prompt_file or [[build.task]]")
 
 
@@ -64,6 +68,21 @@ def _manual_as_a_whole(plan: RawPlan, build: RawTable) -> Iterator[Found]:
     if "manual" in agents and len(set(agents)) > 1:
         others = ", ".join(sorted(set(agents) - {"manual"}))
         yield Found(build.path, f"some of its tasks are manual and some are for {others}", "make two builds of it")
+
+
+def _confined(plan: RawPlan, build: RawTable) -> Iterator[Found]:
+    """Whether what is to keep its agents to their ground can do so."""
+    sandbox = plan.inherited("sandbox", build) or "none"
+    where = build.at("sandbox") if "sandbox" in build.values else build.path
+    for part in build.tables("task") or [build]:
+        agent = plan.inherited("agent", part, build) or "claude"
+        if sandbox == "agent" and agent not in WITH_A_SANDBOX:
+            own = " or ".join(sorted(WITH_A_SANDBOX))
+            yield Found(where, f'sandbox = "agent": {agent} has none of its own', f'use "bwrap", or the agent {own}')
+            break
+    closed = next((t for t in (build, plan.root.table("defaults")) if isinstance(t.values.get("network"), bool)), None)
+    if closed is not None and closed.values["network"] is False and sandbox == "none":
+        yield Found(closed.at("network"), "without a sandbox nothing holds the network", 'add sandbox = "bwrap"')
 
 
 def _commanded(plan: RawPlan, *tables: RawTable) -> Iterator[Found]:

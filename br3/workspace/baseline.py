@@ -1,0 +1,217 @@
+"""What every worktree shares and no agent may change: the repository's configuration and its hooks.
+
+While any agent is at work there is one baseline, taken when the first of them began; what differs from it is put back,
+key by key and file by file, and what was taken away is kept. When nobody is at work, changes are the user's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from br3.repo.runner import Git, GitError
+from br3.telemetry import Lock, is_held
+from br3.workspace import children
+
+_LOCK_S = 30.0
+
+# Git itself writes these for whoever makes or removes a branch; they run nothing.
+_ANYBODYS = ("branch.",)
+
+
+@dataclass(frozen=True)
+class Change:
+    """``rule`` is ``git-config`` or ``hooks``; ``what`` the keys or files, ``undone`` whether they were put back."""
+
+    rule: str
+    what: tuple[str, ...]
+    undone: bool
+    at_work: tuple[str, ...]
+    """The builds whose agents were at work meanwhile: one of them has done it."""
+
+
+@dataclass
+class _State:
+    config: str | None = None
+    hooks: dict[str, list[str]] = field(default_factory=dict)
+    at_work: list[str] = field(default_factory=list)
+
+
+def begin(common_dir: Path, build: str, kept: Path) -> list[Change]:
+    """An agent of ``build`` is about to start; returns what was found changed since others began.
+
+    What was cut off without an end is only told of: since then the user may have changed things.
+    """
+    with _lock(common_dir):
+        state = _read(common_dir)
+        living = [other for other in state.at_work if other != build and is_held(common_dir, "build", other)]
+        found = _compare(common_dir, state, kept, undo=bool(living)) if state.at_work else []
+        if not living:
+            state = _taken(common_dir)
+        state.at_work = [*living, build]
+        _write(common_dir, state)
+    return found
+
+
+def end(common_dir: Path, build: str, kept: Path) -> list[Change]:
+    """An agent of ``build`` has ended: what was changed is put back, and what stood there goes to ``kept``."""
+    with _lock(common_dir):
+        state = _read(common_dir)
+        if build not in state.at_work:
+            return []
+        found = _compare(common_dir, state, kept, undo=True)
+        state.at_work = [other for other in state.at_work if other != build]
+        _write(common_dir, state)
+    return found
+
+
+def renew(common_dir: Path) -> None:
+    """Configuration or hooks were changed by the user through br3; from inside an agent this does nothing."""
+    if os.environ.get(children.MARK) or not _path(common_dir).exists():
+        return
+    with _lock(common_dir):
+        state = _taken(common_dir)
+        state.at_work = _read(common_dir).at_work
+        _write(common_dir, state)
+
+
+def _compare(common_dir: Path, state: _State, kept: Path, *, undo: bool) -> list[Change]:
+    by = tuple(state.at_work)
+    found = []
+    keys = _config(common_dir, state.config, kept, undo=undo)
+    if keys:
+        found.append(Change("git-config", tuple(keys), undo, by))
+    files = _hooks(common_dir, state.hooks, kept, undo=undo)
+    if files:
+        found.append(Change("hooks", tuple(files), undo, by))
+    return found
+
+
+def _config(common_dir: Path, before: str | None, kept: Path, *, undo: bool) -> list[str]:
+    path = common_dir / "config"
+    now = _text(path)
+    if now == before:
+        return []
+    git = Git(common_dir)
+    wanted = _entries(git, before)
+    try:
+        there = _entries(git, now)
+    except GitError:  # it is no configuration any more, and git would not even start on it
+        if undo and before is not None:
+            _keep(kept / "config", now)
+            _replace(path, before)
+        return ["(the whole file)"]
+    keys = [key for key in dict.fromkeys([*wanted, *there]) if wanted.get(key) != there.get(key)]
+    keys = [key for key in keys if not key.startswith(_ANYBODYS)]
+    if keys and undo:
+        _keep(kept / "config", now)
+        for key in keys:
+            git("config", "--file", str(path), "--unset-all", key, ok=(0, 5))
+            for value in wanted.get(key, []):
+                git("config", "--file", str(path), "--add", key, value)
+    return keys
+
+
+def _entries(git: Git, text: str | None) -> dict[str, list[str]]:
+    listing = git(
+        "config", "--file", "-", "--no-includes", "--list", "-z", input=(text or "").encode("utf-8", "surrogateescape")
+    )
+    found: dict[str, list[str]] = {}
+    for entry in listing.fields:
+        key, newline, value = entry.partition("\n")
+        found.setdefault(key, []).append(value if newline else "true")
+    return found
+
+
+def _hooks(common_dir: Path, before: Mapping[str, Sequence[str]], kept: Path, *, undo: bool) -> list[str]:
+    now = _hooks_there(common_dir)
+    changed = [name for name in sorted({*before, *now}) if list(before.get(name, [])) != now.get(name)]
+    for name in changed if undo else []:
+        path = common_dir / "hooks" / name
+        if os.path.lexists(path):
+            (kept / "hooks").mkdir(parents=True, exist_ok=True)
+            path.replace(kept / "hooks" / name) if not path.is_dir() else None
+        if name in before:
+            kind, content = before[name]
+            if kind == "link":
+                path.symlink_to(base64.b64decode(content).decode("utf-8", "surrogateescape"))
+            else:
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(base64.b64decode(content))
+                path.chmod(int(kind, 8))
+    return changed
+
+
+def _hooks_there(common_dir: Path) -> dict[str, list[str]]:
+    """The hooks by name: their mode (or ``link``) and their content. Samples are none."""
+    found: dict[str, list[str]] = {}
+    try:
+        entries = sorted(os.scandir(common_dir / "hooks"), key=lambda entry: entry.name)
+    except OSError:
+        return {}
+    for entry in entries:
+        if entry.name.endswith(".sample"):
+            continue
+        try:
+            if entry.is_symlink():
+                found[entry.name] = ["link", _packed(os.fsencode(os.readlink(entry.path)))]
+            elif entry.is_file():
+                mode = f"{entry.stat().st_mode & 0o7777:o}"
+                found[entry.name] = [mode, _packed(Path(entry.path).read_bytes())]
+        except OSError:
+            continue
+    return found
+
+
+def _taken(common_dir: Path) -> _State:
+    return _State(_text(common_dir / "config"), _hooks_there(common_dir))
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return None
+
+
+def _keep(path: Path, text: str | None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes((text or "").encode("utf-8", "surrogateescape"))
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.br3-{os.getpid()}")
+    draft.write_bytes(text.encode("utf-8", "surrogateescape"))
+    draft.replace(path)
+
+
+def _lock(common_dir: Path) -> Lock:
+    return Lock(common_dir, "baseline", "all").acquire(wait_s=_LOCK_S)
+
+
+def _path(common_dir: Path) -> Path:
+    return common_dir / "br3" / "baseline.json"
+
+
+def _read(common_dir: Path) -> _State:
+    try:
+        raw: dict[str, Any] = json.loads(_path(common_dir).read_text())
+        return _State(**raw)
+    except (OSError, ValueError, TypeError):
+        return _State()
+
+
+def _write(common_dir: Path, state: _State) -> None:
+    path = _path(common_dir)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, json.dumps({"config": state.config, "hooks": state.hooks, "at_work": state.at_work}))
+    path.chmod(0o600)  # a remote's address may hold a password
