@@ -48,7 +48,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "telemetry": ("telemetry", "telemetry", "Summaries, events, performance and alerts of all that was recorded."),
         "sql": ("sql", "sql", "Ask the analytics in SQL; nothing can be changed, no file read."),
         "db": ("db", "db", "The analytics file: its shape, its size, making it again."),
-        "doctor": ("doctor", "doctor", "Look whether journal, analytics, prices and hooks are well."),
+        "doctor": ("doctor", "doctor", "Look whether journal, analytics, prices, hooks and agents are well."),
     },
 }
 _BY_NAME = {name: entry for group in COMMANDS.values() for name, entry in group.items()}

@@ -52,7 +52,8 @@ def show_cleaned(cleaned: Cleaned) -> None:
     for build, reason in cleaned.lost.items():
         click.echo(f"gone by force: {build}: {reason}")
     for branch, commit in cleaned.given_up.items():
-        click.echo(f"given up: {branch} was at {commit} (git branch {branch} {commit} brings it back)")
+        back = f"git update-ref {branch}" if branch.startswith("refs/") else f"git branch {branch}"
+        click.echo(f"given up: {branch} was at {commit} ({back} {commit} brings it back)")
     for build, reason in cleaned.kept.items():
         click.echo(f"{click.style('kept', fg='yellow')}  {build}: {reason}", err=True)
     if any("worked on" not in reason for reason in cleaned.kept.values()):

@@ -11,6 +11,7 @@ import click
 from br3.cli.context import json_option, repository
 
 if TYPE_CHECKING:
+    from br3.agents.probing import Probe
     from br3.analytics.inspecting import Finding
     from br3.repo.worktrees import Repository
 
@@ -53,15 +54,66 @@ def _hooks(repo: Repository) -> list[Finding]:
     return found
 
 
+def _agents(repo: Repository) -> list[Finding]:
+    """Each agent that is here: its version, its login or key. None is asked for more than its version."""
+    import os
+    from concurrent.futures import ThreadPoolExecutor
+
+    from br3.agents import NAMES, brought_along
+    from br3.agents.probing import probe
+    from br3.analytics.inspecting import Finding
+    from br3.cli.hooks import plan_if_sound
+    from br3.errors import UsageError
+
+    env_file = repo.worktree / ".env" if repo.worktree else None
+    plan = plan_if_sound(repo)
+    wanted = {task.agent for build in plan.builds for task in build.tasks} if plan else set()
+
+    def look(name: str) -> Probe | UsageError:
+        try:
+            return probe(name, os.environ, env_file)
+        except UsageError as error:
+            return error
+
+    names = [name for name in (*NAMES, *brought_along()) if name != "shell"]
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        looks = dict(zip(names, pool.map(look, names), strict=True))
+    found, absent = [], []
+    for name, seen in looks.items():
+        if isinstance(seen, UsageError):
+            found.append(Finding("agents", False, seen.message, seen.hint))
+        elif seen.installed:
+            found.append(Finding("agents", seen.ready, _agent_line(seen), seen.hint))
+        elif name in wanted:
+            found.append(Finding("agents", False, f"{name} is not installed, and the plan needs it", seen.hint))
+        else:
+            absent.append(name)
+    if absent:
+        found.append(Finding("agents", True, f"not installed: {', '.join(absent)}"))
+    return found
+
+
+def _agent_line(seen: Probe) -> str:
+    parts = [f"{seen.agent} {seen.version or '(no version)'}"]
+    if seen.known is False:
+        parts.append(f"br3 was tested with {seen.tested_with}")
+    if seen.login:
+        parts.append(f"logged in ({seen.login})")
+    parts += [f"{key.variable} {key.masked} from {key.source}" for key in seen.keys]
+    if not seen.login and not seen.keys:
+        parts.append("neither a login nor a key was found")
+    return "; ".join([*parts, *seen.complaints])
+
+
 @click.command()
 @json_option
 def doctor(as_json: bool) -> int:
-    """Look whether journal, analytics, prices and hooks are well."""
+    """Look whether journal, analytics, prices, hooks and agents are well."""
     from br3.analytics import inspecting
     from br3.cli.output import emit_json
 
     repo = repository()
-    found = [*inspecting.examine(repo.common_dir), _prices(), *_hooks(repo)]
+    found = [*inspecting.examine(repo.common_dir), _prices(), *_hooks(repo), *_agents(repo)]
     if as_json:
         emit_json({"ok": all(f.ok for f in found), "findings": [asdict(f) for f in found]})
     else:

@@ -12,6 +12,7 @@ import click
 from br3.cli.context import pick, repository
 
 if TYPE_CHECKING:
+    from br3.agents.following import Followed
     from br3.dispatch.sessions import Session
     from br3.plan.model import Build
 
@@ -31,11 +32,11 @@ def logs(build: str, follow: bool, run_id: str | None, raw: bool) -> int:
         raise UsageError("nothing has been run in this repository yet", hint="br3 run")
     wanted = pick(session, [build])[0]
     shown = 0
-    offsets: dict[Path, int] = {}
+    followed: dict[Path, Followed] = {}
     while True:
         ended = _has_ended(session, wanted)
         for path in _files(session, wanted):
-            shown += _print_new(session, path, offsets, raw)
+            shown += _print_new(session, path, followed, raw, last=ended or not follow)
         if not follow or ended:
             break
         time.sleep(0.3)
@@ -67,24 +68,29 @@ def _born(path: Path) -> tuple[float, str]:
     return ((marker if marker.exists() else path).stat().st_mtime, str(path))
 
 
-def _print_new(session: Session, path: Path, offsets: dict[Path, int], raw: bool) -> int:
-    with path.open("rb") as source:
-        start = offsets.get(path, 0)
-        source.seek(start)
-        fresh = source.read()
-    whole = fresh[: fresh.rfind(b"\n") + 1] or (fresh if not start else b"")
-    if not whole:
-        return 0
-    if not start:
-        at = path.relative_to(session.repository.br3_dir / "runs")
-        click.echo(click.style(f"── {at}", dim=True))
-    offsets[path] = start + len(whole)
+def _print_new(session: Session, path: Path, followed: dict[Path, Followed], raw: bool, *, last: bool) -> int:
+    """Print the lines of a log that are new; ``last``: what follows the last newline as well. Returns how many."""
+    from br3.agents.following import Followed
+
     render = None if raw or path.name != "stdout.log" else _renderer(session, path)
-    for line in whole.removesuffix(b"\n").split(b"\n"):
+    printed = 0
+
+    def show(line: bytes) -> None:
+        nonlocal printed
+        if not printed and new:
+            click.echo(click.style(f"── {path.relative_to(session.repository.br3_dir / 'runs')}", dim=True))
+        printed += 1
         text = line.decode(errors="replace") if render is None else render(line)
         if text is not None:
             click.echo(session.journal.redact(text))
-    return len(whole)
+
+    new = path not in followed
+    source = followed.setdefault(path, Followed(path))
+    while source.feed(show, last=last):
+        pass
+    if not printed and new:
+        del followed[path]
+    return printed
 
 
 def _renderer(session: Session, path: Path):  # type: ignore[no-untyped-def]

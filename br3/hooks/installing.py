@@ -24,6 +24,7 @@ from br3.repo.runner import Git
 from br3.repo.worktrees import Repository
 from br3.telemetry import Lock
 from br3.telemetry.hooks import begin
+from br3.workspace import baseline
 
 CONFIG_SINCE = (2, 54)
 _LEGACY = ".legacy"
@@ -116,6 +117,7 @@ def install(
                 elif shims.is_our_shim(directory / hook):
                     notes += _take_out_one(common_dir, directory, hook, kept)
         _write(common_dir, made)
+        baseline.renew(common_dir)
         kept = made.directories.get(str(directory), {}) if directory else {}
         return Done(chosen, directory, wanted, _makers(kept), tuple(notes))
 
@@ -154,6 +156,7 @@ def uninstall(repository: Repository) -> Done:
         for place in list(made.directories):
             notes += _take_out(common_dir, made, Path(place))
         _remove_home(common_dir)
+        baseline.renew(common_dir)
         return Done(made.form, None, made.hooks, kept, tuple(notes))
 
 

@@ -170,7 +170,7 @@ def _environment(work: Work, task: Task, number: int, chosen: Agent, request: Re
     env.update(chosen.environment(request))
     # An agent's own `git add --all` leaves out what set-up made, as br3's commits do; no file of the user's changes.
     env |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.excludesFile", "GIT_CONFIG_VALUE_0": str(work.excludes)}
-    return env
+    return env | trespass.tracing(request.prompt_file.parent)
 
 
 def _follow(work: Work, task: Task, number: int, running: Running, reader: Reader, request: Request) -> Result:
@@ -295,7 +295,7 @@ def _finish(
     cause, why = outcome.cause, outcome.why
     try:
         confining.bring_back(work, request)
-        trespass.end(work, task.id, number, refused.tried)
+        trespass.end(work, task.id, number, refused.tried, request.prompt_file.parent)
         left = work.snapshot()
     except Br3Error as error:
         # The worktree or its branch is in a state that git cannot read: a failure of its own kind, with git's words.

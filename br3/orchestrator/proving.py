@@ -41,7 +41,7 @@ def disproof(work: Work, task: Task, left: Snapshot) -> tuple[str | None, str]:
     if nested:
         return "nested_repository", f"the agent made a repository of its own in {', '.join(nested)}; it could not land"
     strange = not_owned(work.git, work.build.owns, before, left.tree)
-    if strange and work.plan.hooks.owns == "block":
+    if strange and work.plan.hooks.owns == "block" and "ownership" not in work.plan.hooks.off:
         return "not_owned", f"the agent changed what the build does not own: {named(strange)}; that must go back"
     return None, ""
 

@@ -1,7 +1,8 @@
 """What an agent has changed beyond its own ground, seen after each attempt; configuration and hooks are put back.
 
 Others work in the repository meanwhile, the user among them. So a branch or a stash is told of only where it is this
-worktree's doing: its HEAD was there, or nobody has the branch checked out; a stash names the build's branch.
+agent's doing: this worktree's HEAD was there, the agent ran git in the worktree that has the branch, or no worktree has
+it; a stash names the build's branch. Where an agent runs git is noted by git itself (``GIT_TRACE2_EVENT``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from br3.agents.base import event_of
 from br3.orchestrator.proving import named
 from br3.orchestrator.working import Work
 from br3.repo import refs, worktrees
@@ -17,6 +19,8 @@ from br3.workspace import baseline
 from br3.workspace.baseline import Change
 
 _FILE = "before.json"
+_TRACE = "git.trace2.jsonl"
+_MOVING = frozenset("commit merge rebase reset cherry-pick revert pull am update-ref branch checkout switch".split())
 
 
 def begin(work: Work) -> None:
@@ -34,7 +38,16 @@ def begin(work: Work) -> None:
     path.write_text(json.dumps(facts))
 
 
-def end(work: Work, task: str, attempt: int, tried: list[str]) -> None:
+def tracing(directory: Path) -> dict[str, str]:
+    """The variables by which git notes what an agent runs, in the attempt's directory."""
+    return {
+        "GIT_TRACE2_EVENT": str(directory / _TRACE),
+        "GIT_TRACE2_EVENT_BRIEF": "1",
+        "GIT_TRACE2_EVENT_NESTING": "1",
+    }
+
+
+def end(work: Work, task: str, attempt: int, tried: list[str], directory: Path) -> None:
     """Look at what is different now, put back what must be, and tell of it. Doing it again tells nothing new."""
     for change in baseline.end(work.common_dir, work.build.id, _kept(work, f"{task}-{attempt}")):
         _tell(work, change, task, attempt)
@@ -44,7 +57,7 @@ def end(work: Work, task: str, attempt: int, tried: list[str]) -> None:
         before: dict[str, Any] = json.loads(_before(work).read_text())
     except (OSError, ValueError):
         return
-    moved = _moved(work, before)
+    moved = _moved(work, before, directory)
     if moved:
         _say(work, task, attempt, "branch", f"changed other branches: {named(moved)}", branches=moved)
     stashed = [name for name in _stashes(work) if name not in before["stashes"]]
@@ -55,7 +68,7 @@ def end(work: Work, task: str, attempt: int, tried: list[str]) -> None:
     _before(work).unlink(missing_ok=True)
 
 
-def _moved(work: Work, before: dict[str, Any]) -> list[str]:
+def _moved(work: Work, before: dict[str, Any], directory: Path) -> list[str]:
     mine = {build.branch for build in work.plan.builds}
     now = _branches(work)
     changed = [
@@ -64,8 +77,29 @@ def _moved(work: Work, before: dict[str, Any]) -> list[str]:
     if not changed:
         return []
     been = _been_at(work, int(before["reflog"]))
-    elsewhere = {tree.branch for tree in worktrees.list_worktrees(work.git)}
-    return [name for name in changed if now.get(name) in been or name not in elsewhere]
+    ran_in = _ran_in(directory)
+    out_of_reach = {tree.branch for tree in worktrees.list_worktrees(work.git) if str(tree.path) not in ran_in}
+    return [name for name in changed if now.get(name) in been or name not in out_of_reach]
+
+
+def _ran_in(directory: Path) -> set[str]:
+    """The worktrees in which the agent ran a git command that may move a branch."""
+    places: dict[str, str] = {}
+    moving: set[str] = set()
+    try:
+        with (directory / _TRACE).open("rb") as trace:
+            for line in trace:
+                if b'"def_repo"' not in line and b'"cmd_name"' not in line:
+                    continue
+                event = event_of(line) or {}
+                sid = str(event.get("sid"))
+                if event.get("event") == "def_repo":
+                    places.setdefault(sid, str(event.get("worktree")))
+                elif event.get("name") in _MOVING:
+                    moving.add(sid)
+    except OSError:
+        return set()
+    return {places[sid] for sid in moving if sid in places}
 
 
 def _been_at(work: Work, offset: int) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from br3.dispatch.sessions import Session
 from br3.dispatch.standing import Standing, standings
 from br3.plan.model import Build
 from br3.repo import refs, worktrees
+from br3.repo.refs import CommitId
 from br3.repo.runner import Git
 from br3.telemetry import Lock, LockHeld
 from br3.workspace import children
@@ -37,6 +39,7 @@ def clean(session: Session, builds: Sequence[Build], *, force: bool = False) -> 
         try:
             # Under the lock first, then looking: nobody works on the build between the look and the removal.
             with Lock(session.common_dir, "build", build.id).acquire() as lock:
+                children.end_marked(children.mark_of(session.common_dir, build.id))  # an agent whose orchestrator died
                 standing = standings(session, [build])[0]
                 if standing.present or standing.branch_exists:
                     _clean_one(session, standing, cleaned, force=force, gen=lock.gen)
@@ -52,6 +55,7 @@ def _clean_one(session: Session, standing: Standing, cleaned: Cleaned, *, force:
         cleaned.kept[standing.id] = reason
         return
     _remove(session, standing, gen)
+    cleaned.given_up |= _forget_agents(session, standing.id)
     cleaned.removed.append(standing.id)
     if reason:
         cleaned.lost[standing.id] = reason
@@ -114,7 +118,6 @@ def _nested_repository(worktree: Path) -> str | None:
 
 def _remove(session: Session, standing: Standing, gen: int) -> None:
     git = session.repository.git
-    children.end_marked(children.mark_of(session.common_dir, standing.id))  # an agent whose orchestrator died
     here = [w for w in worktrees.list_worktrees(git) if worktrees.same_path(w.path, standing.worktree)]
     if here:
         worktrees.remove(git, here[0].path)
@@ -129,6 +132,17 @@ def _remove(session: Session, standing: Standing, gen: int) -> None:
         branch=standing.build.branch,
         commit=standing.commit,
     )
+
+
+def _forget_agents(session: Session, build: str) -> dict[str, str]:
+    """Their sessions with a build that is gone, and what was salvaged of its cut-off attempts, which is returned."""
+    shutil.rmtree(session.repository.br3_dir / "agents" / build, ignore_errors=True)
+    git = session.repository.git
+    listing = git("for-each-ref", "--format=%(refname) %(objectname)", f"refs/br3/salvage/{build}/").text
+    salvaged = dict(line.split(" ") for line in listing.splitlines())
+    for ref, commit in salvaged.items():
+        refs.delete(git, ref, CommitId(commit))
+    return salvaged
 
 
 def _tidy(session: Session) -> None:

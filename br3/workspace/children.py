@@ -27,20 +27,6 @@ GRACE_S = 5.0
 AGENT_ONLY = "BR3_AGENT_ONLY"
 """Names of variables, space-separated, that an orchestrator holds for agents alone (they came from ``.env``)."""
 
-AGENT_KEYS = frozenset(
-    [
-        "ANTHROPIC_API_KEY",
-        "ANTHROPIC_AUTH_TOKEN",
-        "CLAUDE_CODE_OAUTH_TOKEN",
-        "OPENAI_API_KEY",
-        "CODEX_API_KEY",
-        "GEMINI_API_KEY",
-        "GOOGLE_API_KEY",
-        "OPENROUTER_API_KEY",
-    ]
-)
-"""Variables that hold keys of agents: they go to agents only, or where a build's ``env`` names them."""
-
 # What would lead a child astray. BR3_* are those of another build, when br3 was called from inside an agent.
 _NOT_INHERITED = frozenset({"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME"})
 
@@ -126,8 +112,8 @@ def environment(worktree: Path, facts: Mapping[str, str], names: Iterable[str] =
     The keys of agents are left out, but for those of ``names``. The worktree's ``.venv`` leads PATH when it is there.
     ``facts`` are the ``BR3_*`` variables of DESIGN §6.
     """
-    for_agents = (AGENT_KEYS - set(names)) | set(os.environ.get(AGENT_ONLY, "").split())
-    dropped = _NOT_INHERITED | PRIVATE | for_agents
+    kept = set(names) - {"BR3_TRUST"}
+    dropped = _NOT_INHERITED | (PRIVATE - kept) | set(os.environ.get(AGENT_ONLY, "").split())
     chosen = {k: v for k, v in scrubbed(os.environ).items() if k not in dropped and not k.startswith("BR3_")}
     return _with_venv(worktree, {**chosen, **facts})
 

@@ -102,7 +102,9 @@ def test_what_got_past_the_hooks_does_not_land(repo: Scratch) -> None:
     repo.write(".gitignore", "*.sh\n")
     repo.plan(stray)
     repo.br3("hooks", "install")
-    repo.br3("run", "--trust")
+    repo.br3("run", "--trust", code=1)  # where no hook is asked, ownership is asked after the attempt
+    assert repo.status()["builds"]["outside"]["state"] == "failed"
+    repo.br3("verify", "outside")
     said = repo.br3("merge", "--json", code=1)
     assert said.json["landed"] == ["fine"]
     reasons = {aside["id"]: aside["reason"] for aside in said.json["aside"]}
@@ -121,7 +123,8 @@ def test_git_s_own_variables_do_not_lead_the_guard_astray(repo: Scratch) -> None
 
 def test_without_hooks_nothing_is_held_against_them(repo: Scratch) -> None:
     repo.plan(PLAN[: PLAN.index('[[build]]\nid = "storage"')] + PLAN[PLAN.index('[[build]]\nid = "stray"') :])
-    repo.br3("run", "--trust")
+    repo.br3("run", "--trust", code=1)
+    repo.br3("verify", "stray")
     assert repo.br3("merge", "--json").json["landed"] == ["stray"]
 
 
@@ -166,7 +169,10 @@ def test_what_landed_meanwhile_is_not_a_change_of_its_own(repo: Scratch) -> None
 def test_a_stray_build_lands_when_told_and_that_is_recorded(repo: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     repo.plan(NEEDING.replace("mkdir first && echo x > first/a", "echo x > elsewhere"))
     repo.br3("hooks", "install")
-    repo.br3("run", "first", "--trust")
+    repo.br3("run", "first", "--trust", code=1)
+    repo.git("add", "--all", cwd=repo.worktree("first"))
+    repo.git("commit", "--quiet", "--no-verify", "--message", "stray", cwd=repo.worktree("first"))
+    repo.br3("verify", "first")
     assert "BR3_SKIP=ownership br3 merge" in repo.br3("merge", "first", code=1).out
     monkeypatch.setenv("BR3_SKIP", "ownership")
     assert repo.br3("merge", "first", "--json").json["landed"] == ["first"]

@@ -206,7 +206,11 @@ def test_limits_are_looked_at_however_fast_an_agent_prints(attempt: Attempt) -> 
         looked += 1
         return "budget" if looked > 3 else None
 
-    flood = "import sys\nblock = b'x' * 99 + b'\\n'\nfor _ in range(500): sys.stdout.buffer.write(block * 10_000)"
+    flood = (
+        "import sys, time\nblock = b'x' * 99 + b'\\n'\n"
+        "for _ in range(500): sys.stdout.buffer.write(block * 10_000)\n"
+        "sys.stdout.flush()\ntime.sleep(600)"
+    )
     ended = attempt.run(f"exec {PYTHON} -c {shlex.quote(flood)}", tick)
     assert ended.stopped == "budget"
 

@@ -535,7 +535,10 @@ def test_an_environment_that_was_committed_by_force_does_not_land(repo: Scratch)
 
 def test_changes_outside_what_a_build_owns_are_told(repo: Scratch) -> None:
     repo.plan(shell_plan({"a": f"{writing('mine')}; {writing('strange')}"}, extra='owns = ["mine"]'))
-    said = repo.br3("run", "--trust")
+    said = repo.br3("run", "--trust", code=1)
+    assert "the agent changed what the build does not own: strange" in said.err
+    repo.plan(shell_plan({"a": writing("mine")}, extra='owns = ["mine"]') + '[hooks]\nowns = "warn"\n')
+    said = repo.br3("run", "--trust", code=None)
     assert "a: changed outside what it owns: strange" in said.err
 
 
