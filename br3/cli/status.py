@@ -197,6 +197,8 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
 
 
 def _detail(session: Session, standing: Standing) -> None:
+    from br3.cli.progress import printable
+    from br3.orchestrator.showing import activity_of
     from br3.repo.objects import commits_between
 
     view = standing.view
@@ -208,6 +210,12 @@ def _detail(session: Session, standing: Standing) -> None:
     if view.log:
         click.echo(f"log       {view.log}")
     click.echo(f"tests     {_tests(standing)}")
+    activity = activity_of(session.run_dir / standing.id) if standing.alive else ""
+    if activity:
+        click.echo(f"now       {printable(activity)}")
+    for event in session.events:
+        if event.kind == "security.violation" and event.build == standing.id and event.data.get("message"):
+            click.echo(f"warning   {event.data['message']}")
     report = None
     for task in view.tasks.values():
         state = "stopped" if task.state == "running" and view.ended else task.state
@@ -216,7 +224,10 @@ def _detail(session: Session, standing: Standing) -> None:
             facts = attempt.finished
             how = attempt.state if not facts.get("cause") else f"failed ({facts['cause']}): {facts.get('why')}"
             cost = "" if attempt.cost_usd is None else f", {attempt.cost_usd:.4f} USD"
-            click.echo(f"    attempt {attempt.number} with {attempt.started.get('agent')}: {how}{cost}")
+            model = attempt.started.get("model")
+            who = f"{attempt.started.get('agent')}" + (f", {model}" if model not in (None, "auto") else "")
+            who += ", going on where it was" if attempt.started.get("resumed") else ""
+            click.echo(f"    attempt {attempt.number} with {who}: {how}{cost}")
             report = facts.get("report") or report
     if standing.start and standing.commit and (standing.has_work or standing.landed):
         click.echo("\ncommits")

@@ -452,6 +452,9 @@ class Dispatcher:
         self._look()
         for build in self.builds:
             self._warnings += self._not_owned(build, mine[build.id])
+        for event in self._events:
+            if event.kind == "security.violation" and event.build in mine and event.data.get("message"):
+                self._warnings.append((event.build, str(event.data["message"])))
         for view in mine.values():
             self._warnings += [(view.id, warning) for warning in (view.quality or {}).get("warnings") or []]
         return Outcome(kind.removeprefix("run."), mine, waiting, self._warnings)

@@ -22,6 +22,7 @@ LONGEST_S = 3600.0
 
 _BASE_S, _MOST_S, _LEAST_S = 5.0, 300.0, 1.0
 _FIRST_FOR_S = 120.0  # how long the one that went first may take to be answered
+_FORGOTTEN_S = 900.0
 _LOCK_S = 10.0
 
 
@@ -63,6 +64,9 @@ class Gate:
         with self._locked():
             state, now = self._read(), self._clock()
             if state.hits == 0:
+                return 0.0
+            if now > state.until + _FORGOTTEN_S:
+                self._write(State())
                 return 0.0
             if now < state.since:  # the clock was set back: what is left counts from now
                 state.until, state.since = now + state.until - state.since, now

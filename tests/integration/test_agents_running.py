@@ -468,7 +468,8 @@ def test_what_an_agent_does_beyond_its_ground_is_told_and_put_back(
     assert sorted(os.listdir(repo.common_dir / "hooks")) == there
     if rule:
         assert told[0].data.get("undone") == undone
-        assert told[0].data["message"] in said.err
+        assert f"a: {told[0].data['message']}" in said.err
+        assert f"warning   {told[0].data['message']}" in repo.br3("status", "a").out
         assert repo.status()["builds"]["a"]["verified"]
 
 
