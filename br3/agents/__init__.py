@@ -16,10 +16,13 @@ shape. One of the name of an agent here is passed over.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
+from typing import TYPE_CHECKING
 
 from br3.agents.base import Agent, Outcome, Reader, Request, Usage
 from br3.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 NAMES = ("claude", "codex", "gemini", "opencode", "aider", "shell")
 """Agents that run by themselves; each is the module of that name. ``manual`` is a person and has none."""
@@ -39,18 +42,25 @@ def agent(name: str) -> Agent:
     if name in NAMES:
         found: Agent = importlib.import_module(f"br3.agents.{name}").AGENT
         return found
-    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        return _loaded(entry)
+    for entry in _entries():
+        if entry.name == name:
+            return _loaded(entry)
     known = ", ".join([*NAMES, *brought_along()])
     raise UsageError(f"there is no agent {name!r}", hint=f"agents that run by themselves: {known}")
 
 
 def brought_along() -> tuple[str, ...]:
     """The names of agents of other packages; nothing is imported."""
-    return tuple(sorted({entry.name for entry in importlib.metadata.entry_points(group=GROUP)} - set(NAMES)))
+    return tuple(sorted({entry.name for entry in _entries()} - set(NAMES)))
 
 
-def _loaded(entry: importlib.metadata.EntryPoint) -> Agent:
+def _entries() -> EntryPoints:
+    import importlib.metadata  # 20 ms, for those who have agents of other packages
+
+    return importlib.metadata.entry_points(group=GROUP)
+
+
+def _loaded(entry: EntryPoint) -> Agent:
     package = entry.dist.name if entry.dist else entry.value
     hint = f"mend or remove the package {package}, or use another agent"
     try:

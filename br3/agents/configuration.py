@@ -23,11 +23,18 @@ def link_login(config_dir: Path, home: Path | None, names: Iterable[str]) -> Non
 
 
 def bring_back_login(config_dir: Path, home: Path, names: Iterable[str]) -> list[str]:
-    """Where an agent put a renewed login in the place of the link, make it the user's; returns which were renewed."""
+    """Where an agent put a renewed login in the place of the link, make it the user's; returns which were renewed.
+
+    One that is older than the user's is dropped: another build, or the user, has renewed it since.
+    """
     renewed = []
     for name in names:
         link, own = config_dir / name, home / name
         if link.is_symlink() or not link.is_file() or not own.is_file():
+            continue
+        if link.stat().st_mtime_ns < own.stat().st_mtime_ns:
+            link.unlink()
+            link.symlink_to(own)
             continue
         fresh = own.with_name(f".{own.name}.br3-{os.getpid()}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

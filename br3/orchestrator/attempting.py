@@ -105,7 +105,7 @@ def go_on(work: Work, task: Task, seen: AttemptView) -> Result:
     reader = agent(task.agent).reader(request)
     running = adopt(directory, work.mark)
     if running is not None:
-        return _follow(work, task, seen.number, running, reader, request)
+        return _follow(work, task, seen.number, running, reader, request, adopted=True)
     refused = confining.Refusals()
     ended = watch(Running(directory, work.mark), reader, lambda: None, hear=refused.hear)
     if ended.exit_code is None:
@@ -173,12 +173,21 @@ def _environment(work: Work, task: Task, number: int, chosen: Agent, request: Re
     return env | trespass.tracing(request.prompt_file.parent)
 
 
-def _follow(work: Work, task: Task, number: int, running: Running, reader: Reader, request: Request) -> Result:
+def _follow(
+    work: Work,
+    task: Task,
+    number: int,
+    running: Running,
+    reader: Reader,
+    request: Request,
+    *,
+    adopted: bool = False,
+) -> Result:
     view = work.view.tasks[task.id].attempts[number]
     began = datetime.fromisoformat(view.started_ts)
     refused = confining.Refusals()
     record = _recorder(work, task, number, reader)
-    limited = _limits(work, task, reader, request)
+    limited = _limits(work, task, number, reader, request, adopted=adopted)
     shown = Now(work.build_dir, task.id, number, work.journal.redact)
     limit: tuple[Decimal | None, str] = work.left_usd(task.id, number)
     looked = time.monotonic()
@@ -219,39 +228,37 @@ def _silence_s(work: Work, task: Task) -> float | None:
 
 
 def _recorder(work: Work, task: Task, number: int, reader: Reader) -> Callable[[], None]:
-    """Writes usage as it becomes known; what an earlier orchestrator of the same attempt wrote is not written twice.
-
-    So does it with the models that the agent turned to by itself.
-    """
-    turned = 0
+    """Writes usage as it becomes known; what an earlier orchestrator of the same attempt wrote is not written twice."""
 
     def record() -> None:
-        nonlocal turned
         for usage in reader.usage[len(work.view.tasks[task.id].attempts[number].usage) :]:
             work.say("usage.recorded", task=task.id, attempt=number, **usage.priced(datetime.now(UTC)).as_data())
-        for fallback in reader.fallbacks[turned:]:
-            told: dict[str, Any] = {
-                "from": fallback.original,
-                "to": fallback.model,
-                "reason": fallback.why,
-                "by": task.agent,
-            }
-            work.say("model.fallback", "warning", task=task.id, attempt=number, **told)
-            turned += 1
 
     return record
 
 
-def _limits(work: Work, task: Task, reader: Reader, request: Request) -> Callable[[], None]:
-    """Closes the gate for all builds at each rate limit that the agent meets, and opens it when it is answered."""
+def _limits(
+    work: Work, task: Task, number: int, reader: Reader, request: Request, *, adopted: bool
+) -> Callable[[], None]:
+    """Tells of each rate limit that the agent meets, and of each model that it turns to by itself.
+
+    A limit closes the gate for all builds, an answer opens it. What an adopted agent had met before has been told.
+    """
     gate = Gate(work.common_dir, task.agent, request.model)
-    met, answered = 0, 0
+    met = turned = answered = 0
+    old = adopted
 
     def look() -> None:
-        nonlocal met, answered
+        nonlocal met, turned, answered, old
+        if old:
+            met, turned, answered, old = len(reader.limits), len(reader.fallbacks), len(reader.usage), False
         for asked_s in reader.limits[met:]:
             met += 1
             _close(work, task, gate, asked_s)
+        for fallback in reader.fallbacks[turned:]:
+            turned += 1
+            told: dict[str, Any] = {"from": fallback.original, "to": fallback.model, "by": task.agent}
+            work.say("model.fallback", "warning", task=task.id, attempt=number, reason=fallback.why, **told)
         if len(reader.usage) > answered:
             answered = len(reader.usage)
             gate.passed()
@@ -278,8 +285,11 @@ def _finish(
     outcome = _outcome(work, task, reader, ended)
     _recorder(work, task, number, reader)()
     _compare(work, task, number, outcome)
+    gate = Gate(work.common_dir, task.agent, request.model)
     if outcome.cause == "rate_limit" and not reader.limits:
-        _close(work, task, Gate(work.common_dir, task.agent, request.model), outcome.retry_after_s)
+        _close(work, task, gate, outcome.retry_after_s)
+    elif outcome.claims_success:
+        gate.passed()
     chosen = agent(task.agent)
     home = chosen.home(os.environ)
     if request.config_dir is not None and home is not None:

@@ -161,9 +161,10 @@ def _other_model(work: Work, task: Task, attempts: Sequence[AttemptView], model:
     if not (task.model == AUTO or work.build.fallback):
         return None, None
     # Repairs are judged by the verification, not by themselves: another one is needed, so the last did not hold.
-    failed = [a for a in attempts if task.id == REPAIR or a.finished.get("cause") in _QUALITY]
+    mended = task.id == REPAIR
+    failed = [a for a in attempts if (mended and a.state == "succeeded") or a.finished.get("cause") in _QUALITY]
     same_model = [a for a in failed if at and same(effective(known, a) or "") == same(at)]
-    if len(same_model) < (1 if task.id == REPAIR else 2):
+    if len(same_model) < (1 if mended else 2):
         return None, None
     return next_model("stronger", at, ladder), cause or "verification"
 

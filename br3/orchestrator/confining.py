@@ -44,9 +44,11 @@ def git_dirs(work: Work) -> tuple[Path, ...]:
 def prepare(work: Work, chosen: Agent, request: Request) -> sandbox.Ground | None:
     """The ground of an attempt in bubblewrap, made ready; None without one."""
     ground = _ground(work, chosen, request)
-    if ground is not None:
-        sandbox.check()
-        sandbox.prepare(ground)
+    if request.sandbox != "bwrap":
+        sandbox.bring_back(ground)  # of an attempt that was cut off, before the plan changed
+        return None
+    sandbox.check()
+    sandbox.prepare(ground)
     return ground
 
 
@@ -57,14 +59,10 @@ def wrap(command: list[str], ground: sandbox.Ground | None) -> list[str]:
 
 def bring_back(work: Work, request: Request) -> None:
     """Move the build's branch to where its agent left it in the sandbox; Refused when it was left at nothing good."""
-    ground = _ground(work, None, request)
-    if ground is not None:
-        sandbox.bring_back(ground)
+    sandbox.bring_back(_ground(work, None, request))
 
 
-def _ground(work: Work, chosen: Agent | None, request: Request) -> sandbox.Ground | None:
-    if request.sandbox != "bwrap":
-        return None
+def _ground(work: Work, chosen: Agent | None, request: Request) -> sandbox.Ground:
     own = worktrees.git_dir(work.worktree)
     if own is None:
         raise Br3Error(f"{work.worktree} is no worktree any more", hint="br3 run makes it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,10 @@ def _worded(details: ErrorDetails, root: type[Section]) -> tuple[str, str | None
             return "may not be empty", None
         case "too_short":
             return "an empty list checks nothing", "name at least one command"
+        case "literal_error":
+            words = re.findall(r"'([^']*)'", limits["expected"])
+            said = " or ".join(filter(None, [", ".join(map(shown, words[:-1])), shown(words[-1])]))
+            return f"expected {said}, got {shown(value)}", did_you_mean(str(value), words)
         case _ if kind in _EXPECTED:
             return f"expected {_EXPECTED[kind]}, got {shown(value)}", _rewritten(path, kind, value, root)
         case _:

@@ -6,7 +6,7 @@ type and nothing is lost; preparing again repairs what is missing and touches no
 from the repository runs only after the user has approved exactly it; whatever a command started is ended with it.
 
 Modules: ``preparing`` makes a build's workspace · ``environments`` keeps finished Python environments and takes
-others from them · ``baseline`` puts back what agents
-change of the repository's configuration and hooks · ``copying`` copies files (reflink where the filesystem has it, never a hard link) · ``children``
-runs commands and ends processes · ``trust`` remembers what the user approved.
+others from them · ``baseline`` puts back what agents change of the repository's configuration and hooks · ``copying``
+copies files (reflink where the filesystem has it, never a hard link) · ``children`` runs commands and ends processes ·
+``trust`` remembers what the user approved.
 """

@@ -171,6 +171,18 @@ def test_a_login_that_was_renewed_becomes_the_user_s(tmp_path: Path) -> None:
     assert (home / "auth.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_login_that_is_older_than_the_user_s_is_dropped(tmp_path: Path) -> None:
+    home, own = tmp_path / "home", tmp_path / "own"
+    home.mkdir()
+    (home / "auth.json").write_text("renewed by another build")
+    link_login(own, home, ("auth.json",))
+    (own / "fresh").write_text("old")
+    os.utime(own / "fresh", (1, 1))
+    (own / "fresh").replace(own / "auth.json")
+    assert bring_back_login(own, home, ("auth.json",)) == []
+    assert (own / "auth.json").is_symlink() and (own / "auth.json").read_text() == "renewed by another build"
+
+
 # Agents of other packages
 
 

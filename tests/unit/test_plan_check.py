@@ -413,6 +413,38 @@ def test_a_task_given_to_the_shell_needs_a_command_too(tmp_path: Path) -> None:
     ]
 
 
+def test_a_sandbox_that_the_agent_does_not_have_is_refused(tmp_path: Path) -> None:
+    says = 'sandbox = "agent": claude has none of its own (use "bwrap", or the agent codex)'
+    assert complaints_of(tmp_path, build("a", 'sandbox = "agent"')) == [f"build[0].sandbox: {says}"]
+    assert complaints_of(tmp_path, build("a", 'sandbox = "agent"', 'agent = "codex"')) == []
+    task = '[[build.task]]\nid = "1"\nagent = "claude"\ntitle = "T"\n'
+    mixed = build("a", 'sandbox = "agent"', 'agent = "codex"') + task
+    assert complaints_of(tmp_path, mixed) == [f"build[0].sandbox: {says}"]
+    assert complaints_of(tmp_path, '[defaults]\nsandbox = "agent"\n', build("a")) == [f"build[0]: {says}"]
+    assert complaints_of(tmp_path, build("a", 'sandbox = "bwarp"')) == [
+        'build[0].sandbox: expected "none", "bwrap" or "agent", got "bwarp" (did you mean "bwrap"?)'
+    ]
+
+
+def test_a_network_that_nothing_holds_is_refused(tmp_path: Path) -> None:
+    says = 'without a sandbox nothing holds the network (add sandbox = "bwrap")'
+    assert complaints_of(tmp_path, build("a", "network = false")) == [f"build[0].network: {says}"]
+    assert complaints_of(tmp_path, build("a", "network = false", 'sandbox = "bwrap"')) == []
+    assert complaints_of(tmp_path, "[defaults]\nnetwork = false\n", build("a")) == [f"defaults.network: {says}"]
+    assert complaints_of(tmp_path, "[defaults]\nnetwork = false\n", build("a", "network = true")) == []
+
+
+def test_an_agent_of_another_package_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = tmp_path / "br3_robot-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: br3-robot\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[br3.agents]\nrobot = robot:AGENT\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert complaints_of(tmp_path, build("a", 'agent = "robot"', 'sandbox = "agent"')) == []
+    near = complaints_of(tmp_path, build("a", 'agent = "robott"'))
+    assert near == ['build[0].agent: unknown agent "robott" (did you mean "robot"?)']
+
+
 def test_a_command_that_no_agent_runs_is_a_warning(tmp_path: Path) -> None:
     result = checked(tmp_path, FINE + build("a", 'command = "make"'))
     assert result.plan is not None

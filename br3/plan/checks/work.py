@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from br3.plan.checks.raw import RawPlan, RawTable
 from br3.plan.problems import Found, nearest, shown
+from br3.plan.schema import AGENTS
 
 WITH_A_SANDBOX = frozenset({"codex"})
 """Agents that bring a sandbox; that of an agent of another package is asked when it starts."""
@@ -76,7 +77,7 @@ def _confined(plan: RawPlan, build: RawTable) -> Iterator[Found]:
     where = build.at("sandbox") if "sandbox" in build.values else build.path
     for part in build.tables("task") or [build]:
         agent = plan.inherited("agent", part, build) or "claude"
-        if sandbox == "agent" and agent not in WITH_A_SANDBOX:
+        if sandbox == "agent" and agent in AGENTS and agent not in WITH_A_SANDBOX:
             own = " or ".join(sorted(WITH_A_SANDBOX))
             yield Found(where, f'sandbox = "agent": {agent} has none of its own', f'use "bwrap", or the agent {own}')
             break
