@@ -33,9 +33,11 @@ from br3.agents.base import (
 )
 from br3.agents.configuration import link_login, write_private
 from br3.agents.telling import cause_of, delay_in, ended, shown
+from br3.repo import Git
 
 _TRY = re.compile(rb"^Attempt (\d+) failed(?: with status (\d+))?")
 _PATIENCE = 2  # failed tries, after which waiting is br3's
+_IDENTITY = re.compile(r"(.*) <(.*)> \d+ [+-]\d+$")
 _LOOP = "Loop detected"
 _RULE = """\
 [[rule]]
@@ -185,7 +187,8 @@ class Gemini:
         return [*words, "-m", request.model] if request.model != "auto" else words
 
     def environment(self, request: Request) -> Mapping[str, str]:
-        return {"GEMINI_CLI_HOME": str(request.config_dir)} if request.config_dir else {}
+        own = {"GEMINI_CLI_HOME": str(request.config_dir)} if request.config_dir else {}
+        return {**own, **_identity(request.worktree)}
 
     def reader(self, request: Request) -> GeminiReader:
         return GeminiReader()
@@ -206,6 +209,17 @@ class Gemini:
 
 
 AGENT = Gemini()
+
+
+def _identity(worktree: Path) -> dict[str, str]:
+    """Who commits: gemini keeps the user's configuration, where that stands, from the git of its tools."""
+    known: dict[str, str] = {}
+    for role in ("AUTHOR", "COMMITTER"):
+        told = Git(worktree)("var", f"GIT_{role}_IDENT", ok=(0, 1, 128))
+        match = _IDENTITY.match(told.text) if told.code == 0 else None
+        if match is not None:
+            known |= {f"GIT_{role}_NAME": match[1], f"GIT_{role}_EMAIL": match[2]}
+    return known
 
 
 def _policy(config_dir: Path) -> Path:

@@ -15,7 +15,7 @@ from br3.agents import NAMES, Request, agent
 
 def request_for(tmp_path: Path, **more: object) -> Request:
     fields = {"model": "auto", "session": "new-session", **more}
-    return Request(prompt_file=tmp_path / "p", usage_file=tmp_path / "u", worktree=tmp_path / "w", **fields)  # type: ignore[arg-type]
+    return Request(prompt_file=tmp_path / "p", usage_file=tmp_path / "u", worktree=tmp_path, **fields)  # type: ignore[arg-type]
 
 
 def words_of(tmp_path: Path, name: str, **more: object) -> list[str]:
@@ -120,6 +120,12 @@ def test_gemini_s_rules_are_the_policy_that_it_reads(tmp_path: Path) -> None:
     words = agent("gemini").command(request)
     rules = tomllib.loads(Path(words[words.index("--policy") + 1]).read_text())["rule"]
     assert [(rule["commandPrefix"], rule["decision"]) for rule in rules] == [('say "no"', "deny")]
+
+
+def test_gemini_is_told_who_commits_since_it_hides_the_user_s_configuration(tmp_path: Path) -> None:
+    env = agent("gemini").environment(request_for(tmp_path))
+    for role in ("AUTHOR", "COMMITTER"):
+        assert (env[f"GIT_{role}_NAME"], env[f"GIT_{role}_EMAIL"]) == ("A Tester", "tester@example.invalid")
 
 
 def test_aider_leaves_nothing_in_the_worktree(tmp_path: Path) -> None:
