@@ -3,99 +3,102 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import signal
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Scratch, toml, until
+from tests.conftest import Scratch, until
+from tests.external.agents import COMMIT, Api, bash, cost, plan, said
 
-TOOLS = Path(__file__).parents[2] / ".external" / "node_modules" / ".bin"
-FAKE_API = Path(__file__).parents[1] / "fakes" / "fake_api.py"
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[str]:
-    """The address of a model API on this machine; it ends with the test."""
-    portfile = tmp_path / "port"
-    command = [
-        sys.executable,
-        str(FAKE_API),
-        "--port",
-        "0",
-        "--portfile",
-        str(portfile),
-        "--log",
-        str(tmp_path / "log"),
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: portfile.exists() and portfile.read_text().strip())
-        yield f"http://127.0.0.1:{portfile.read_text().strip()}"
-    finally:
-        server.kill()
-        server.wait()
+EXPENSIVE = {"input_tokens": 100_000, "output_tokens": 20_000}
 
 
-@pytest.fixture
-def environment(tmp_path: Path, api: str) -> dict[str, str]:
-    assert (TOOLS / "claude").exists(), "Claude Code is not installed: run tests/external/install"
-    # The API counts a scenario's steps by the first part of its path: every build gets its own.
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    wrapper = tools / "claude"
-    wrapper.write_text(
-        "#!/bin/sh\n"
-        f'export ANTHROPIC_BASE_URL="{api}/r/$BR3_BUILD/$SCENARIO"\n'
-        f'exec {shlex.quote(str((TOOLS / "claude").resolve()))} "$@"\n'
-    )
-    wrapper.chmod(0o755)
-    return {
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-        "ANTHROPIC_API_KEY": "sk-" + "ant-" + "loopback-only-0000000000",
-        "SCENARIO": "write_file",
-        "CLAUDE_CONFIG_DIR": str(tmp_path / "claude-config"),
-        "BR3_TRUST": "1",
-    }
+def told(repo: Scratch, build: str) -> Decimal:
+    """What the CLI itself says that the build's one session has cost, rounded to its float's digits.
+
+    Its transcript has that figure also where it was ended by a signal and printed none.
+    """
+    sessions = {event.data["session"] for event in repo.events("attempt.started") if event.build == build}
+    assert len(sessions) == 1
+    (transcript,) = (repo.common_dir / "br3" / "agents" / build).rglob(f"{sessions.pop()}.jsonl")
+    lines = [json.loads(line) for line in transcript.read_bytes().split(b"\n") if line]
+    states = [line["totalCostUSD"] for line in lines if line["type"] == "cost-state"]
+    results = [event["total_cost_usd"] for event in said(repo, build) if event["type"] == "result"]
+    assert len(states) + len(results) > 0
+    return round(Decimal(str(max(states + results))), 10)
 
 
-def plan(builds: str) -> str:
-    text = '[plan]\nname = "t"\n[defaults]\nagent = "claude"\nmodel = "sonnet"\nretries = 0\nenv = ["SCENARIO"]\n'
-    for build in builds:
-        text += f'[[build]]\nid = "{build}"\nprompt = "Write agent.txt and commit it."\n'
-        text += f"[build.verify]\nrun = [{toml('test -e agent.txt')}]\n"
-    return text
-
-
-def test_four_real_agents_write_and_commit_in_four_worktrees(repo: Scratch, environment: dict[str, str]) -> None:
+def test_four_write_and_commit_at_once_and_cost_what_the_cli_says(repo: Scratch, environment: dict[str, str]) -> None:
     repo.plan(plan("abcd"))
     repo.br3("run", env=environment)
     builds = repo.status()["builds"]
     for build in "abcd":
         assert builds[build]["verified"]
         assert repo.git("log", "--format=%s", f"main..build/{build}") == "agent: add agent.txt"
-    results = []
-    for log in (repo.common_dir / "br3" / "runs").rglob("stdout.log"):
-        lines = [json.loads(line) for line in log.read_bytes().split(b"\n") if line]
-        results += [Decimal(str(line["total_cost_usd"])) for line in lines if line["type"] == "result"]
-    assert len(results) == 4
-    assert sum(Decimal(b["cost_usd"]) for b in builds.values()) == round(sum(results), 10) > 0
+        results = [event["total_cost_usd"] for event in said(repo, build) if event["type"] == "result"]
+        assert [round(Decimal(str(usd)), 10) for usd in results] == [Decimal(builds[build]["cost_usd"])]
+        assert cost(repo, build) == Decimal(builds[build]["cost_usd"]) > 0
     assert "Created agent.txt and committed it." in repo.br3("status", "a").out
 
 
-def test_a_budget_stops_the_agent_and_the_run_ends_with_4(repo: Scratch, environment: dict[str, str]) -> None:
-    environment["SCENARIO"] = "expensive"
-    repo.plan(plan("a").replace("retries = 0", "retries = 0\nbudget_usd = 0.50"))
+def test_a_budget_stops_it_and_what_it_had_cost_is_what_the_cli_says(
+    repo: Scratch, environment: dict[str, str], api: Api
+) -> None:
+    # Tools that wait: it is br3 that sees the second answer's price and stops it.
+    api.scenario("spending", [bash("echo one", usage=EXPENSIVE), bash("sleep 600", usage=EXPENSIVE)])
+    environment["SCENARIO"] = "spending"
+    repo.plan(plan("a", defaults="budget_usd = 0.50"))
     repo.br3("run", code=4, env=environment)
     assert repo.events("attempt.finished")[0].data["cause"] == "budget"
-    assert Decimal(repo.status()["builds"]["a"]["cost_usd"]) > Decimal("0.5")
+    assert len(api.requests("a")) == 2
+    assert cost(repo, "a") == told(repo, "a") == Decimal(repo.status()["builds"]["a"]["cost_usd"]) > Decimal("0.5")
+
+
+def test_it_stops_itself_at_its_budget_and_what_it_had_cost_is_what_it_says(
+    repo: Scratch, environment: dict[str, str], api: Api
+) -> None:
+    environment["SCENARIO"] = "expensive"
+    repo.plan(plan("a", defaults="budget_usd = 0.50"))
+    repo.br3("run", code=4, env=environment)
+    assert repo.events("attempt.finished")[0].data["cause"] == "budget"
+    assert cost(repo, "a") == told(repo, "a") > Decimal("0.5")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_session_goes_on_that_was_stopped_in_a_tool_and_its_total_is_the_session_s(
+    repo: Scratch, environment: dict[str, str], api: Api, tmp_path: Path, number: signal.Signals
+) -> None:
+    started = tmp_path / "started"
+    usage = {"input_tokens": 10_000, "output_tokens": 500}
+    api.scenario(
+        "interrupted",
+        [
+            bash("echo first", usage=usage),
+            bash(f"touch '{started}'; sleep 600", usage=usage),
+            bash(COMMIT, usage=usage),
+            {"text": "Committed.", "usage": usage},
+        ],
+    )
+    environment["SCENARIO"] = "interrupted"
+    repo.plan(plan("a"))
+    process = repo.start("run", env=environment)
+    until(started.exists)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == 130
+    after_first = cost(repo, "a")
+    assert after_first == told(repo, "a") > 0
+    repo.br3("run", env=environment)
+    first, second = repo.events("attempt.started")
+    assert second.data["resumed"]
+    assert second.data["session"] == first.data["session"]
+    asked = api.requests("a")
+    assert [one["step"] for one in asked] == [0, 1, 2, 3]
+    assert asked[2]["nmsg"] > asked[1]["nmsg"] > asked[0]["nmsg"]  # what was said before is sent again
+    assert cost(repo, "a") == told(repo, "a") == 2 * after_first
+    assert repo.events("usage.differs") == []
 
 
 def test_a_wrong_key_ends_the_build_with_the_reason(repo: Scratch, environment: dict[str, str]) -> None:
@@ -105,22 +108,3 @@ def test_a_wrong_key_ends_the_build_with_the_reason(repo: Scratch, environment: 
     assert repo.events("build.failed")[0].data["cause"] == "auth"
     everything = "".join(p.read_text() for p in (repo.common_dir / "br3" / "journal").iterdir())
     assert environment["ANTHROPIC_API_KEY"] not in everything
-
-
-def test_ctrl_c_leaves_no_process_of_the_agent(
-    repo: Scratch, environment: dict[str, str], api: str, tracked: str
-) -> None:
-    from tests.conftest import processes_with
-
-    work = 'python3 -c \'import time; open("started", "w").close(); time.sleep(600)\''
-    steps = [{"tool": "Bash", "input": {"command": work, "description": "work", "timeout": 600000}}]
-    urllib.request.urlopen(f"{api}/__scenario/busy", json.dumps(steps).encode()).close()
-    environment["SCENARIO"] = "busy"
-    repo.plan(plan("a"))
-    process = repo.start("run", env=environment)
-    until(lambda: (repo.worktree("a") / "started").exists())
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-    assert process.returncode == 130
-    left = [p.cmdline() for p in processes_with(tracked) if p.pid != os.getpid() and "fake_api" not in str(p.cmdline())]
-    assert left == []

@@ -1,0 +1,57 @@
+"""What the tests of programs from outside share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import until
+from tests.external.agents import BUBBLEWRAP, Api, install_wrappers, missing
+
+FAKE_API = Path(__file__).parents[1] / "fakes" / "fake_api.py"
+
+
+@pytest.fixture(autouse=True)
+def bubblewrap(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that tests/external/install fetched is on PATH, behind the machine's own."""
+    if BUBBLEWRAP.is_dir():
+        monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{BUBBLEWRAP}")
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """A model API on this machine; it ends with the test."""
+    portfile, log = tmp_path / "port", tmp_path / "log"
+    command = [sys.executable, str(FAKE_API), "--port", "0", "--portfile", str(portfile), "--log", str(log)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: portfile.exists() and portfile.read_text().strip())
+        yield Api(f"http://127.0.0.1:{portfile.read_text().strip()}", log)
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def environment(sealed: Path, api: Api) -> dict[str, str]:
+    """The environment of a br3 whose agents are the real ones and ask ``api``. ``SCENARIO`` names what it answers."""
+    for agent in ("claude", "codex"):
+        reason = missing(agent)
+        assert reason is None, f"{agent} is not installed: {reason}"
+    # In HOME, since a sandbox shows nothing else of the directory for temporary files.
+    tools = sealed / "tools"
+    install_wrappers(tools, sealed, api)
+    return {
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "ANTHROPIC_API_KEY": "sk-" + "ant-" + "loopback-only-0000000000",
+        "OPENAI_API_KEY": "sk-" + "loopback-only-0000000000",
+        "GEMINI_API_KEY": "AI" + "za" + "loopback-only-" + "0" * 21,
+        "OPENCODE_CONFIG": str(sealed / "opencode.json"),
+        "SCENARIO": "write_file",
+        "BR3_TRUST": "1",
+    }
