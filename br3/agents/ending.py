@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from br3.workspace import children
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _is_subreaper = False
 
 _ROUNDS = 6  # each ends what was forked while the one before looked
@@ -26,9 +27,18 @@ _SHIM_S = 1.0  # to write the status
 def become_subreaper() -> bool:
     """Make this process the parent of its descendants' orphans; returns whether it is. Linux only."""
     global _is_subreaper
-    if not _is_subreaper and sys.platform == "linux":
-        _is_subreaper = ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    if not _is_subreaper and _LIBC is not None:
+        _is_subreaper = _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     return _is_subreaper
+
+
+def in_the_shim() -> None:
+    """To be called between fork and exec of the shim: orphans of the agent become its children.
+
+    The shim carries the mark, so they are found by it as long as the agent lives, also when this process was killed.
+    """
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def children_now() -> frozenset[int]:
@@ -70,14 +80,18 @@ def left_of(mark: str, spared: Collection[int] | None) -> list[int]:
 
 
 def end_all(
-    mark: str, spared: Collection[int] | None, last: int | None = None, grace_s: float = children.GRACE_S
+    mark: str,
+    spared: Collection[int] | None,
+    last: int | None = None,
+    grace_s: float = children.GRACE_S,
+    also: Collection[int] = (),
 ) -> None:
-    """End what lives of an agent (see ``left_of``): TERM, ``grace_s`` seconds, KILL, until there is nothing.
+    """End what lives of an agent (see ``left_of``), and ``also``: TERM, ``grace_s`` seconds, KILL, until all are gone.
 
     ``last`` (the shim, which writes the agent's status) gets no TERM and is ended only when all others are gone.
     """
     for number in range(_ROUNDS):
-        pids = [pid for pid in left_of(mark, spared) if pid != last]
+        pids = [pid for pid in {*left_of(mark, spared), *(() if number else also)} if pid != last]
         if not pids:
             break
         _end(pids, _LATE_S if number else grace_s, spared, last)

@@ -11,13 +11,17 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from br3.agents import ending
 from br3.agents.base import Reader
 from br3.agents.following import Followed
 from br3.workspace import children
+
+if TYPE_CHECKING:
+    import psutil
 
 # Signals reach the whole group; the shim waits for the agent to act on them and then still writes the status. A
 # handler, unlike ignoring, is not inherited by the agent.
@@ -39,6 +43,8 @@ class Running:
     child: subprocess.Popen[bytes] | None = None
     others: Collection[int] | None = None
     """Children of this process that were there before the agent: not its. None: no child of this process is."""
+    seen: dict[int, psutil.Process] = field(default_factory=dict)
+    """What an adopted agent has started so far. With the shim it would lose what ties those without a mark to it."""
 
     def exit_code(self) -> int | None:
         """The agent's status, once the shim has written it whole."""
@@ -52,7 +58,19 @@ class Running:
         """Whether the shim has ended, with or without having written a status."""
         if self.child is not None:
             return self.child.poll() is not None
-        return _shim_pid(self.directory) not in children.marked(self.mark)
+        import psutil
+
+        pids = children.marked(self.mark)
+        for pid in set(pids) - set(self.seen):
+            try:
+                self.seen[pid] = psutil.Process(pid)
+            except psutil.Error:
+                continue
+        return _shim_pid(self.directory) not in pids
+
+    def in_sight(self) -> list[int]:
+        """Those of ``seen`` that still live."""
+        return [pid for pid, process in self.seen.items() if process.is_running()]
 
 
 def start(
@@ -77,6 +95,7 @@ def start(
             stdout=out,
             stderr=err,
             start_new_session=True,
+            preexec_fn=ending.in_the_shim,
         )
     return Running(directory, env[children.MARK], child, others)
 
@@ -135,7 +154,7 @@ def watch(
             _wait(running, pause_s)
         if running.child is not None and running.others is not None:
             ending.reap({*running.others, running.child.pid})
-    ending.end_all(running.mark, running.others, last=_shim_of(running))
+    ending.end_all(running.mark, running.others, last=_shim_of(running), also=running.in_sight())
     if running.child is not None:
         running.child.wait()
         ending.reap(running.others or ())

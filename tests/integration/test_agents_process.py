@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from br3.agents import Request, agent
+from br3.agents import Request, agent, ending
 from br3.agents.base import Failure, Outcome, concluded
 from br3.agents.process import Ended, Running, adopt, start, watch
 from br3.agents.shell import ShellReader
@@ -185,6 +185,19 @@ def test_an_adopted_agent_is_followed_to_its_end(attempt: Attempt, tmp_path: Pat
     assert running.child is not None and running.child.wait() == 0
 
 
+@NEEDS_SUBREAPER
+def test_a_daemon_of_an_adopted_agent_is_ended_though_nothing_leads_to_it(attempt: Attempt, tmp_path: Path) -> None:
+    daemon = script(tmp_path / "tools", "daemon.py", DAEMON)
+    running = attempt.start(f"{daemon} cleared; {waiting_for('go')}")
+    until(lambda: attempt.reads("daemon"))
+    adopted = until(lambda: adopt(attempt.directory, attempt.mark))
+    (attempt.worktree / "go").touch()
+    assert watch(adopted, agent("shell").reader(attempt.request("")), lambda: None, pause_s=0.02) == Ended(0)
+    assert not living(int(attempt.reads("daemon")))
+    assert running.child is not None and running.child.wait() == 0
+    ending.reap(())
+
+
 def test_a_number_that_is_another_process_s_by_now_is_not_ended(attempt: Attempt) -> None:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     try:
@@ -219,7 +232,7 @@ def test_limits_are_looked_at_however_fast_an_agent_prints(attempt: Attempt) -> 
 MEASURE = """\
 import resource, sys
 from pathlib import Path
-from br3.agents import Request, agent
+from br3.agents import Request, agent, ending
 from br3.agents.process import Running, watch
 from br3.workspace import children
 
