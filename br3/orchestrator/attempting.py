@@ -286,10 +286,12 @@ def _finish(
     _recorder(work, task, number, reader)()
     _compare(work, task, number, outcome)
     gate = Gate(work.common_dir, task.agent, request.model)
-    if outcome.cause == "rate_limit" and not reader.limits:
-        _close(work, task, gate, outcome.retry_after_s)
+    if outcome.cause == "rate_limit":  # at which it gave up: that one was not told as it came
+        known = [outcome.retry_after_s, *reversed(reader.limits)]
+        _close(work, task, gate, next((asked_s for asked_s in known if asked_s is not None), None))
     elif outcome.claims_success:
         gate.passed()
+    gate.release(work.build.id)
     chosen = agent(task.agent)
     home = chosen.home(os.environ)
     if request.config_dir is not None and home is not None:

@@ -83,7 +83,8 @@ class Gate:
     def hit(self, asked_s: float | None) -> float:
         """The API said that there were too many requests, and to wait so long; returns for how long nobody starts.
 
-        Without a time of its own: exponential, with full jitter. Hits while the gate is closed are one.
+        Without a time of its own: exponential, with full jitter. Hits while the gate is closed are one. Who goes first
+        stays first: agents try again by themselves, and another build would come on top of that.
         """
         with self._locked():
             state, now = self._read(), self._clock()
@@ -98,9 +99,19 @@ class Gate:
                 state.since, state.until = now, now + delay
             else:
                 state.until = max(state.until, now + delay)
-            state.first = None
+            state.first_until = max(state.first_until, state.until + _FIRST_FOR_S)
             self._write(state)
             return state.until - now
+
+    def release(self, build: str) -> None:
+        """The agent of ``build`` has ended: if it went first, and was not answered, another may."""
+        if self._read().first != build:
+            return
+        with self._locked():
+            state = self._read()
+            if state.first == build:
+                state.first = None
+                self._write(state)
 
     def passed(self) -> None:
         """An agent was answered: the limit is over."""
