@@ -110,7 +110,7 @@ def go_on(work: Work, task: Task, seen: AttemptView) -> Result:
     ended = watch(Running(directory, work.mark), reader, lambda: None, hear=refused.hear)
     if ended.exit_code is None:
         ended = Ended(None, "interrupted")
-    return _finish(work, task, seen.number, reader, ended, request, refused)
+    return _finish(work, task, seen.number, reader, ended, request, refused, cut_off=True)
 
 
 def commit(work: Work, task: Task, number: int) -> CommitId:
@@ -280,6 +280,8 @@ def _finish(
     ended: Ended,
     request: Request,
     refused: confining.Refusals,
+    *,
+    cut_off: bool = False,
 ) -> Result:
     remove_stale_lock(work.worktree)
     outcome = _outcome(work, task, reader, ended)
@@ -307,7 +309,7 @@ def _finish(
     cause, why = outcome.cause, outcome.why
     try:
         confining.bring_back(work, request)
-        trespass.end(work, task.id, number, refused.tried, request.prompt_file.parent)
+        trespass.end(work, task.id, number, refused.tried, request.prompt_file.parent, cut_off=cut_off)
         left = work.snapshot()
     except Br3Error as error:
         # The worktree or its branch is in a state that git cannot read: a failure of its own kind, with git's words.

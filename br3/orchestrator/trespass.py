@@ -47,9 +47,13 @@ def tracing(directory: Path) -> dict[str, str]:
     }
 
 
-def end(work: Work, task: str, attempt: int, tried: list[str], directory: Path) -> None:
-    """Look at what is different now, put back what must be, and tell of it. Doing it again tells nothing new."""
-    for change in baseline.end(work.common_dir, work.build.id, _kept(work, f"{task}-{attempt}")):
+def end(work: Work, task: str, attempt: int, tried: list[str], directory: Path, *, cut_off: bool = False) -> None:
+    """Look at what is different now, put back what must be, and tell of it. Doing it again tells nothing new.
+
+    ``cut_off``: it ended some time ago, and the user may have changed things since.
+    """
+    kept = _kept(work, f"{task}-{attempt}")
+    for change in baseline.end(work.common_dir, work.build.id, kept, cut_off=cut_off):
         _tell(work, change, task, attempt)
     if tried:
         _say(work, task, attempt, "sandbox", f"tried to write outside of its sandbox: {named(tried)}", paths=tried)

@@ -49,7 +49,7 @@ def begin(common_dir: Path, build: str, kept: Path) -> list[Change]:
     """
     with _lock(common_dir):
         state = _read(common_dir)
-        living = [other for other in state.at_work if other != build and is_held(common_dir, "build", other)]
+        living = _others_at_work(common_dir, state, build)
         found = _compare(common_dir, state, kept, undo=bool(living)) if state.at_work else []
         if not living:
             state = _taken(common_dir)
@@ -58,13 +58,17 @@ def begin(common_dir: Path, build: str, kept: Path) -> list[Change]:
     return found
 
 
-def end(common_dir: Path, build: str, kept: Path) -> list[Change]:
-    """An agent of ``build`` has ended: what was changed is put back, and what stood there goes to ``kept``."""
+def end(common_dir: Path, build: str, kept: Path, *, cut_off: bool = False) -> list[Change]:
+    """An agent of ``build`` has ended: what was changed is put back, and what stood there goes to ``kept``.
+
+    With ``cut_off`` nobody was there when it ended: what was changed is only told of, unless others are at work.
+    """
     with _lock(common_dir):
         state = _read(common_dir)
         if build not in state.at_work:
             return []
-        found = _compare(common_dir, state, kept, undo=True)
+        undo = not cut_off or bool(_others_at_work(common_dir, state, build))
+        found = _compare(common_dir, state, kept, undo=undo)
         state.at_work = [other for other in state.at_work if other != build]
         _write(common_dir, state)
     return found
@@ -78,6 +82,10 @@ def renew(common_dir: Path) -> None:
         state = _taken(common_dir)
         state.at_work = _read(common_dir).at_work
         _write(common_dir, state)
+
+
+def _others_at_work(common_dir: Path, state: _State, build: str) -> list[str]:
+    return [other for other in state.at_work if other != build and is_held(common_dir, "build", other)]
 
 
 def _compare(common_dir: Path, state: _State, kept: Path, *, undo: bool) -> list[Change]:
@@ -98,9 +106,8 @@ def _config(common_dir: Path, before: str | None, kept: Path, *, undo: bool) -> 
     if now == before:
         return []
     git = Git(common_dir)
-    wanted = _entries(git, before)
     try:
-        there = _entries(git, now)
+        wanted, there = _entries(git, before), _entries(git, now)
     except GitError:  # it is no configuration any more, and git would not even start on it
         if undo and before is not None:
             _keep(kept / "config", now)
@@ -110,10 +117,13 @@ def _config(common_dir: Path, before: str | None, kept: Path, *, undo: bool) -> 
     keys = [key for key in keys if not key.startswith(_ANYBODYS)]
     if keys and undo:
         _keep(kept / "config", now)
+        # In a copy: a lock that an agent has left would keep git from the file itself for ever.
+        draft = _draft(path, now)
         for key in keys:
-            git("config", "--file", str(path), "--unset-all", key, ok=(0, 5))
+            git("config", "--file", str(draft), "--unset-all", key, ok=(0, 5))
             for value in wanted.get(key, []):
-                git("config", "--file", str(path), "--add", key, value)
+                git("config", "--file", str(draft), "--add", key, value)
+        draft.replace(path)
     return keys
 
 
@@ -135,13 +145,13 @@ def _hooks(common_dir: Path, before: Mapping[str, Sequence[str]], kept: Path, *,
         path = common_dir / "hooks" / name
         if os.path.lexists(path):
             (kept / "hooks").mkdir(parents=True, exist_ok=True)
-            path.replace(kept / "hooks" / name) if not path.is_dir() else None
+            path.replace(kept / "hooks" / name)
         if name in before:
             kind, content = before[name]
+            path.parent.mkdir(exist_ok=True)
             if kind == "link":
                 path.symlink_to(base64.b64decode(content).decode("utf-8", "surrogateescape"))
             else:
-                path.parent.mkdir(exist_ok=True)
                 path.write_bytes(base64.b64decode(content))
                 path.chmod(int(kind, 8))
     return changed
@@ -185,13 +195,26 @@ def _text(path: Path) -> str | None:
 
 def _keep(path: Path, text: str | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes((text or "").encode("utf-8", "surrogateescape"))
+    _draft(path, text).replace(path)
 
 
 def _replace(path: Path, text: str) -> None:
+    _draft(path, text).replace(path)
+
+
+def _draft(path: Path, text: str | None) -> Path:
+    """A file beside ``path`` to take its place, readable by nobody else: a remote's address may hold a password.
+
+    Where ``path`` is there, by those who may read that.
+    """
     draft = path.with_name(f"{path.name}.br3-{os.getpid()}")
-    draft.write_bytes(text.encode("utf-8", "surrogateescape"))
-    draft.replace(path)
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as sink:
+        sink.write((text or "").encode("utf-8", "surrogateescape"))
+    if path.exists():
+        draft.chmod(path.stat().st_mode & 0o7777)
+    return draft
 
 
 def _lock(common_dir: Path) -> Lock:
@@ -214,4 +237,3 @@ def _write(common_dir: Path, state: _State) -> None:
     path = _path(common_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
     _replace(path, json.dumps({"config": state.config, "hooks": state.hooks, "at_work": state.at_work}))
-    path.chmod(0o600)  # a remote's address may hold a password

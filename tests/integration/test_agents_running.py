@@ -432,6 +432,10 @@ def test_the_plan_may_only_warn_of_what_is_outside_of_owns(repo: Scratch, claude
     assert "changed outside what it owns: other.txt" in said.err
 
 
+def _hooks(repo: Scratch) -> list[str]:
+    return sorted(name for name in os.listdir(repo.common_dir / "hooks") if not name.endswith(".sample"))
+
+
 EVIL_HOOK = "printf '#!/bin/sh\\n' > {common}/hooks/post-checkout; chmod +x {common}/hooks/post-checkout"
 
 
@@ -441,8 +445,12 @@ EVIL_HOOK = "printf '#!/bin/sh\\n' > {common}/hooks/post-checkout; chmod +x {com
         ("git config user.name Evil", "git-config", True),
         ("git config --add core.hooksPath /tmp/evil", "git-config", True),
         ("git config --unset-all marker.kept", "git-config", True),
+        ("git config user.name Evil; printf x > {common}/config.lock", "git-config", True),
+        ("printf '[broken\\n' >> {common}/config", "git-config", True),
         (EVIL_HOOK, "hooks", True),
         ("rm {common}/hooks/commit-msg", "hooks", True),
+        ("rm {common}/hooks/commit-msg; mkdir {common}/hooks/commit-msg", "hooks", True),
+        ("rm -r {common}/hooks", "hooks", True),
         ("git branch rogue", "branch", None),
         ("git checkout -q -b rogue; git commit -q --allow-empty -m x; git checkout -q build/a", "branch", None),
         ("git -C ../../project commit -q --allow-empty -m x", "branch", None),
@@ -457,20 +465,56 @@ def test_what_an_agent_does_beyond_its_ground_is_told_and_put_back(
     repo.git("config", "--add", "marker.kept", 'two = # "quoted"')
     hook = repo.write("commit-msg", "#!/bin/sh\nexit 0\n", root=repo.common_dir / "hooks")
     hook.chmod(0o755)
+    (repo.common_dir / "hooks" / "pre-push").symlink_to("commit-msg")
     config = repo.git("config", "--list", "--local")
-    there = sorted(os.listdir(repo.common_dir / "hooks"))
-    claude.steps(a=[done(shell=command.format(common=repo.common_dir))])
+    there = _hooks(repo)
+    common = repo.common_dir
+    claude.steps(a=[done(shell=command.format(common=common))])
     repo.plan(plan())
     said = run(repo, code=None)
+    (common / "config.lock").unlink(missing_ok=True)
     told = repo.events("security.violation")
     assert [event.data["rule"] for event in told] == ([rule] if rule else [])
     assert repo.git("config", "--list", "--local") == config
-    assert sorted(os.listdir(repo.common_dir / "hooks")) == there
+    assert _hooks(repo) == there
     if rule:
         assert told[0].data.get("undone") == undone
         assert f"a: {told[0].data['message']}" in said.err
         assert f"warning   {told[0].data['message']}" in repo.br3("status", "a").out
         assert repo.status()["builds"]["a"]["verified"]
+
+
+@pytest.mark.parametrize("command", ["git config user.name Evil", "printf '[broken\\n' >> {common}/config"])
+def test_configuration_that_was_the_user_s_alone_to_read_stays_so(repo: Scratch, claude: Fake, command: str) -> None:
+    config = repo.common_dir / "config"
+    config.chmod(0o600)
+    claude.steps(a=[done(shell=command.format(common=repo.common_dir))])
+    repo.plan(plan())
+    run(repo)
+    kept = list(repo.common_dir.glob("br3/runs/*/a/undone/*/config"))
+    assert len(kept) == 1
+    for path in (config, *kept, repo.common_dir / "br3" / "baseline.json"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_the_user_changed_after_everything_was_killed_is_told_and_left(
+    repo: Scratch, claude: Fake, tmp_path: Path, tracked: str
+) -> None:
+    ready = tmp_path / "at work"
+    claude.steps(a=[done(started=str(ready), until="never"), done()])
+    repo.plan(plan())
+    process = repo.start("run", "--trust")
+    until(ready.exists)
+    process.kill()
+    process.communicate()
+    for killed in [p for p in psutil.process_iter() if _of(p, tracked)]:
+        if killed.pid != os.getpid():
+            killed.kill()
+    repo.git("config", "mine.own", "yes")
+    run(repo)
+    assert repo.git("config", "mine.own") == "yes"
+    told = repo.events("security.violation")
+    assert [(e.data["rule"], e.data["undone"]) for e in told] == [("git-config", False)]
 
 
 def test_the_user_s_own_changes_while_agents_work_are_left_alone(
