@@ -30,8 +30,8 @@ NAMES = ("claude", "codex", "gemini", "opencode", "aider", "shell")
 GROUP = "br3.agents"
 
 _SHAPE = (
-    "tested_with known_versions executable install variables keys login default_model ladder supports missing home "
-    "resumable prepare command environment reader render"
+    "tested_with known_versions executable install variables keys login settings default_model ladder supports "
+    "missing home resumable prepare command environment reader render"
 ).split()
 
 __all__ = ["GROUP", "NAMES", "Agent", "Outcome", "Reader", "Request", "Usage", "agent", "brought_along"]

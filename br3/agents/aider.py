@@ -112,6 +112,7 @@ class Aider:
     keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     variables = (*keys, "OPENAI_API_BASE", "ANTHROPIC_API_BASE")
     login = ()
+    settings = ()
     default_model = None
     ladder: tuple[str, ...] = ()
     supports = Supports(

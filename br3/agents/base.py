@@ -240,7 +240,9 @@ class Agent(Protocol):
     keys: tuple[str, ...]
     """Those of ``variables`` that hold a key; one of them is enough."""
     login: tuple[str, ...]
-    """Files in which its login is kept: relative to its configuration directory."""
+    """Files in which its login is kept, and renewed: relative to its configuration directory."""
+    settings: tuple[str, ...]
+    """Files beside those with the user's settings for it, which name commands that it runs: it only reads them."""
     default_model: str | None
     """The model that it chooses by itself; None: that depends."""
     ladder: tuple[str, ...]

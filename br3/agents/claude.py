@@ -207,7 +207,8 @@ class Claude:
         "CLAUDE_CONFIG_DIR",
         "API_TIMEOUT_MS",
     )
-    login = (".credentials.json", "settings.json")
+    login = (".credentials.json",)
+    settings = ("settings.json",)
     default_model = "opus"
     ladder = ("haiku", "sonnet", "opus")
     supports = Supports(
@@ -233,7 +234,7 @@ class Claude:
 
     def prepare(self, request: Request) -> None:
         if request.config_dir is not None:
-            link_login(request.config_dir, self.home(os.environ), self.login)
+            link_login(request.config_dir, self.home(os.environ), self.login, self.settings)
 
     def command(self, request: Request) -> list[str]:
         words = ["claude", "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"]

@@ -153,7 +153,8 @@ class Codex:
     install = "npm install -g @openai/codex"
     keys = ("CODEX_API_KEY", "OPENAI_API_KEY")
     variables = (*keys, "OPENAI_BASE_URL", "CODEX_HOME")
-    login = ("auth.json", "config.toml")
+    login = ("auth.json",)
+    settings = ("config.toml",)
     default_model = None
     ladder = ("gpt-5.6-luna", "gpt-5.6-terra", "gpt-5.6-sol")
     supports = Supports(
@@ -179,7 +180,7 @@ class Codex:
 
     def prepare(self, request: Request) -> None:
         if request.config_dir is not None:
-            link_login(request.config_dir, self.home(os.environ), self.login)
+            link_login(request.config_dir, self.home(os.environ), self.login, self.settings)
 
     def command(self, request: Request) -> list[str]:
         words = ["codex", "exec", "--json", "-c", "check_for_update_on_startup=false", "-c", "analytics.enabled=false"]

@@ -143,6 +143,7 @@ class Gemini:
         "GEMINI_CLI_HOME",
     )
     login = (".gemini/oauth_creds.json", ".gemini/google_accounts.json")
+    settings = ()
     default_model = None
     ladder = ("gemini-2.5-flash", "gemini-2.5-pro")
     supports = Supports(

@@ -115,6 +115,7 @@ class Opencode:
     keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY")
     variables = (*keys, "OPENCODE_CONFIG")
     login = ("opencode/auth.json",)
+    settings = ()
     default_model = None
     ladder: tuple[str, ...] = ()
     supports = Supports(

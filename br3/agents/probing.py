@@ -51,7 +51,7 @@ def probe(name: str, environ: Mapping[str, str], env_file: Path | None = None) -
     version = found.tested_with if name == "shell" else _version(found.executable)
     known = None if version is None else version in found.known_versions
     home = found.home(environ)
-    logins = [home / file for file in found.login if not file.endswith((".toml", "settings.json"))] if home else []
+    logins = [home / file for file in found.login] if home else []
     login = next((file for file in logins if file.is_file()), None)
     keys = tuple(find(found, environ, env_file))
     complaints = [key.complaint for key in keys if key.complaint]

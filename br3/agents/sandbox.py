@@ -110,7 +110,11 @@ def wrap(command: Sequence[str], ground: Ground) -> list[str]:
     words += _bound("--bind", private / "tmp", _TMP)
     for place in _below_tmp(ground):
         words += _bound("--ro-bind", place)
-    emptied = [*(ground.home / name for name in SECRET_PLACES), *_WAYS_OUT, common / "br3" / "runs"]
+    emptied = [
+        *(ground.home / name for name in SECRET_PLACES),
+        *_WAYS_OUT,
+        *(common / "br3" / name for name in ("runs", "agents")),
+    ]
     emptied = [place for place in emptied if place.is_dir()]
     for place in emptied:
         words += ["--tmpfs", str(place)]
@@ -142,22 +146,30 @@ def wrap(command: Sequence[str], ground: Ground) -> list[str]:
 def bring_back(ground: Ground) -> CommitId | None:
     """Move the branch to where the agent left it; returns that commit, None when the branch was not moved.
 
-    Refused when it is no commit, or when the branch has been moved by somebody else meanwhile. Again is the same.
+    Refused when it is no commit, or when the branch has been moved by somebody else meanwhile: then the agent's commits
+    are kept as a ref below ``refs/br3/salvage``. What has been brought back, or was refused, is not looked at again.
     """
-    if not (ground.private / "head").exists():
+    taken = ground.private / "head"
+    if not taken.exists():
         return None
     git = Git(ground.common_dir)
     ref = f"refs/heads/{ground.branch}"
-    before = CommitId((ground.private / "head").read_text().strip())
+    before = CommitId(taken.read_text().strip())
     text = _id_in(ground.private / "refs" / Path(ground.branch).name)
     left = refs.resolve(git, text) if text else None
     if left is None:
+        taken.unlink()
         raise Refused(f"the agent left the branch {ground.branch} at something that is no commit")
-    if left in (before, refs.resolve(git, ref)):
-        return None
-    if not refs.move(git, ref, left, before, "br3: from the sandbox"):
-        raise Refused(f"the branch {ground.branch} was moved while its agent worked in the sandbox")
-    return left
+    moved = left not in (before, refs.resolve(git, ref))
+    if moved and not refs.move(git, ref, left, before, "br3: from the sandbox"):
+        kept = f"refs/br3/salvage/{ground.branch}/{left[:12]}"
+        git("update-ref", kept, left)
+        taken.unlink()
+        raise Refused(
+            f"the branch {ground.branch} was moved while its agent worked in the sandbox; what it committed is {kept}"
+        )
+    taken.unlink()
+    return left if moved else None
 
 
 def logins(config_dir: Path, names: Iterable[str]) -> tuple[Path, ...]:

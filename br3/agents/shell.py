@@ -82,6 +82,7 @@ class Shell:
     variables: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     login: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     default_model = None
     ladder: tuple[str, ...] = ()
     supports = Supports(

@@ -68,8 +68,10 @@ def _ground(work: Work, chosen: Agent | None, request: Request) -> sandbox.Groun
         raise Br3Error(f"{work.worktree} is no worktree any more", hint="br3 run makes it again")
     attempt = request.prompt_file.parent
     opened = [attempt, *([request.config_dir] if request.config_dir and request.config_dir.is_dir() else [])]
+    read: list[Path] = []
     if chosen is not None and request.config_dir is not None:
         opened += sandbox.logins(request.config_dir, chosen.login)
+        read += sandbox.logins(request.config_dir, chosen.settings)
     noted = work.common_dir / "br3" / "journal" / "hooks.jsonl"
     if noted.exists():  # the hooks note there what is committed
         opened.append(noted.resolve())
@@ -81,6 +83,7 @@ def _ground(work: Work, chosen: Agent | None, request: Request) -> sandbox.Groun
         private=work.common_dir / "br3" / "agents" / work.build.id / "sandbox",
         home=Path.home(),
         network=request.network,
+        readable=tuple(read),
         writable=tuple(opened),
     )
 

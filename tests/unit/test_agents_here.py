@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from br3.agents import GROUP, NAMES, agent, brought_along
-from br3.agents.configuration import bring_back_login, link_login
+from br3.agents.configuration import bring_back_login, link_login, write_private
 from br3.agents.keys import FORMS, complaint_of, find
 from br3.agents.probing import probe
 from br3.errors import UsageError
@@ -171,16 +171,34 @@ def test_a_login_that_was_renewed_becomes_the_user_s(tmp_path: Path) -> None:
     assert (home / "auth.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_login_that_is_older_than_the_user_s_is_dropped(tmp_path: Path) -> None:
+def test_a_login_that_the_user_has_renewed_since_stays(tmp_path: Path) -> None:
     home, own = tmp_path / "home", tmp_path / "own"
-    home.mkdir()
-    (home / "auth.json").write_text("renewed by another build")
-    link_login(own, home, ("auth.json",))
-    (own / "fresh").write_text("old")
-    os.utime(own / "fresh", (1, 1))
-    (own / "fresh").replace(own / "auth.json")
+    for place in (home, own):
+        place.mkdir()
+        (place / "auth.json").write_text(place.name)
+    os.utime(own / "auth.json", (1, 1))
     assert bring_back_login(own, home, ("auth.json",)) == []
-    assert (own / "auth.json").is_symlink() and (own / "auth.json").read_text() == "renewed by another build"
+    assert (own / "auth.json").read_text() == "home" and (own / "auth.json").is_symlink()
+
+
+def test_links_that_an_agent_has_bent_are_made_again(tmp_path: Path) -> None:
+    home, own, elsewhere = tmp_path / "home", tmp_path / "own", tmp_path / "profile"
+    for place in (home, own):
+        place.mkdir()
+    elsewhere.touch()
+    (own / "auth.json").symlink_to(elsewhere)
+    (own / "gone.json").symlink_to(elsewhere)
+    (own / "settings.json").write_text("evil")
+    for name in ("auth.json", "settings.json"):
+        (home / name).write_text("mine")
+    link_login(own, home, ("auth.json", "gone.json"), ("settings.json",))
+    assert [(own / name).resolve() for name in ("auth.json", "settings.json")] == [
+        home / "auth.json",
+        home / "settings.json",
+    ]
+    assert not (own / "gone.json").is_symlink()
+    write_private(own / "settings.json", "br3's own")
+    assert (home / "settings.json").read_text() == "mine"
 
 
 # Agents of other packages
