@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from br3.plan.model import DEFAULT_SILENCE_S, Task
 from br3.repo import snapshots, worktrees
 from br3.repo.refs import CommitId, TreeId
 from br3.repo.snapshots import Snapshot
+from br3.telemetry import read_events
 from br3.telemetry.journal import now
 from br3.telemetry.replay import AttemptView
 from br3.workspace import children
@@ -92,25 +94,27 @@ def attempt(work: Work, task: Task, prompt: str, choice: Choice) -> Result:
         env=_environment(work, task, number, chosen, request),
         prompt_file=request.prompt_file,
     )
-    return _follow(work, task, number, running, chosen.reader(request), request)
+    return _follow(work, task, number, running, chosen.reader(request), request, Counter())
 
 
 def go_on(work: Work, task: Task, seen: AttemptView) -> Result:
     """Bring an attempt to its end whose orchestrator is gone: adopt its agent, or read the status it left."""
     directory = Path(seen.started["directory"])
-    told = str(seen.started.get("session"))
-    session = Session(told, spent_in(work, told, seen)) if seen.started.get("resumed") else None
+    its_session = str(seen.started.get("session"))
+    session = Session(its_session, spent_in(work, its_session, seen)) if seen.started.get("resumed") else None
     model = str(seen.started.get("model") or task.model)
-    request = _request(work, task, directory, model, session, None, fresh=told)
+    request = _request(work, task, directory, model, session, None, fresh=its_session)
     reader = agent(task.agent).reader(request)
     running = adopt(directory, work.mark)
+    told = _told(work, task, seen.number)
     if running is not None:
-        return _follow(work, task, seen.number, running, reader, request, adopted=True)
+        return _follow(work, task, seen.number, running, reader, request, told)
     refused = confining.Refusals()
     ended = watch(Running(directory, work.mark), reader, lambda: None, hear=refused.hear)
     if ended.exit_code is None:
         ended = Ended(None, "interrupted")
-    return _finish(work, task, seen.number, reader, ended, request, refused, cut_off=True)
+    record = _recorder(work, task, seen.number, reader, told)
+    return _finish(work, task, seen.number, reader, ended, request, refused, record, cut_off=True)
 
 
 def commit(work: Work, task: Task, number: int) -> CommitId:
@@ -173,21 +177,21 @@ def _environment(work: Work, task: Task, number: int, chosen: Agent, request: Re
     return env | trespass.tracing(request.prompt_file.parent)
 
 
+def _told(work: Work, task: Task, number: int) -> Counter[str]:
+    """How many events of each kind an earlier orchestrator has written of this attempt."""
+    this = (work.run, work.build.id, task.id, number)
+    events = read_events(work.common_dir, [work.build.id])
+    return Counter(event.kind for event in events if (event.run, event.build, event.task, event.attempt) == this)
+
+
 def _follow(
-    work: Work,
-    task: Task,
-    number: int,
-    running: Running,
-    reader: Reader,
-    request: Request,
-    *,
-    adopted: bool = False,
+    work: Work, task: Task, number: int, running: Running, reader: Reader, request: Request, told: Counter[str]
 ) -> Result:
     view = work.view.tasks[task.id].attempts[number]
     began = datetime.fromisoformat(view.started_ts)
     refused = confining.Refusals()
-    record = _recorder(work, task, number, reader)
-    limited = _limits(work, task, number, reader, request, adopted=adopted)
+    record = _recorder(work, task, number, reader, told)
+    limited = _limits(work, task, number, reader, request, told)
     shown = Now(work.build_dir, task.id, number, work.journal.redact)
     limit: tuple[Decimal | None, str] = work.left_usd(task.id, number)
     looked = time.monotonic()
@@ -218,7 +222,7 @@ def _follow(
     limited()
     if ended.stopped == "silence":
         work.say("timeout.occurred", "error", task=task.id, what="silence", limit_s=_silence_s(work, task))
-    return _finish(work, task, number, reader, ended, request, refused)
+    return _finish(work, task, number, reader, ended, request, refused, record)
 
 
 def _silence_s(work: Work, task: Task) -> float | None:
@@ -227,38 +231,42 @@ def _silence_s(work: Work, task: Task) -> float | None:
     return given if given is not None or task.agent == "shell" else DEFAULT_SILENCE_S
 
 
-def _recorder(work: Work, task: Task, number: int, reader: Reader) -> Callable[[], None]:
-    """Writes usage as it becomes known; what an earlier orchestrator of the same attempt wrote is not written twice."""
+def _recorder(work: Work, task: Task, number: int, reader: Reader, told: Counter[str]) -> Callable[[], None]:
+    """Writes usage as it becomes known; what an earlier orchestrator of the same attempt wrote is not written twice.
+
+    So does it with the models that the agent turned to by itself.
+    """
+    turned = told["model.fallback"]
 
     def record() -> None:
+        nonlocal turned
         for usage in reader.usage[len(work.view.tasks[task.id].attempts[number].usage) :]:
             work.say("usage.recorded", task=task.id, attempt=number, **usage.priced(datetime.now(UTC)).as_data())
+        for fallback in reader.fallbacks[turned:]:
+            facts: dict[str, Any] = {
+                "from": fallback.original,
+                "to": fallback.model,
+                "reason": fallback.why,
+                "by": task.agent,
+            }
+            work.say("model.fallback", "warning", task=task.id, attempt=number, **facts)
+            turned += 1
 
     return record
 
 
 def _limits(
-    work: Work, task: Task, number: int, reader: Reader, request: Request, *, adopted: bool
+    work: Work, task: Task, number: int, reader: Reader, request: Request, told: Counter[str]
 ) -> Callable[[], None]:
-    """Tells of each rate limit that the agent meets, and of each model that it turns to by itself.
-
-    A limit closes the gate for all builds, an answer opens it. What an adopted agent had met before has been told.
-    """
+    """Closes the gate for all builds at each rate limit that the agent meets, and opens it when it is answered."""
     gate = Gate(work.common_dir, task.agent, request.model)
-    met = turned = answered = 0
-    old = adopted
+    met, answered = told["rate_limit.hit"], len(work.view.tasks[task.id].attempts[number].usage)
 
     def look() -> None:
-        nonlocal met, turned, answered, old
-        if old:
-            met, turned, answered, old = len(reader.limits), len(reader.fallbacks), len(reader.usage), False
+        nonlocal met, answered
         for asked_s in reader.limits[met:]:
             met += 1
-            _close(work, task, gate, asked_s)
-        for fallback in reader.fallbacks[turned:]:
-            turned += 1
-            told: dict[str, Any] = {"from": fallback.original, "to": fallback.model, "by": task.agent}
-            work.say("model.fallback", "warning", task=task.id, attempt=number, reason=fallback.why, **told)
+            _close(work, task, number, gate, asked_s)
         if len(reader.usage) > answered:
             answered = len(reader.usage)
             gate.passed()
@@ -266,10 +274,10 @@ def _limits(
     return look
 
 
-def _close(work: Work, task: Task, gate: Gate, asked_s: float | None) -> None:
+def _close(work: Work, task: Task, number: int, gate: Gate, asked_s: float | None) -> None:
     wait_s = gate.hit(asked_s)
-    told: dict[str, Any] = {"agent": task.agent, "retry_after_s": asked_s, "wait_s": round(wait_s, 3)}
-    work.say("rate_limit.hit", "warning", task=task.id, **told)
+    facts: dict[str, Any] = {"agent": task.agent, "retry_after_s": asked_s, "wait_s": round(wait_s, 3)}
+    work.say("rate_limit.hit", "warning", task=task.id, attempt=number, **facts)
 
 
 def _finish(
@@ -280,17 +288,17 @@ def _finish(
     ended: Ended,
     request: Request,
     refused: confining.Refusals,
+    record: Callable[[], None],
     *,
     cut_off: bool = False,
 ) -> Result:
     remove_stale_lock(work.worktree)
     outcome = _outcome(work, task, reader, ended)
-    _recorder(work, task, number, reader)()
+    record()
     _compare(work, task, number, outcome)
     gate = Gate(work.common_dir, task.agent, request.model)
-    if outcome.cause == "rate_limit":  # at which it gave up: that one was not told as it came
-        known = [outcome.retry_after_s, *reversed(reader.limits)]
-        _close(work, task, gate, next((asked_s for asked_s in known if asked_s is not None), None))
+    if outcome.cause == "rate_limit":  # what the agent waited between its own tries is no answer to its giving up
+        _close(work, task, number, gate, outcome.retry_after_s)
     elif outcome.claims_success:
         gate.passed()
     gate.release(work.build.id)

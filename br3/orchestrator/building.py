@@ -227,12 +227,14 @@ def _wait_at_gate(work: Work, task: Task, choice: Choice) -> None:
 
 
 def _limited_s(work: Work, task: Task) -> float:
-    """For how long attempts at this task have met nothing but limits, up to now."""
+    """For how long attempts at this task have met nothing but limits, up to now; an answer is more than that."""
     began = None
     for one in reversed(list(work.view.tasks[task.id].attempts.values())):
         if one.finished.get("cause") != "rate_limit":
             break
-        began = one.started_ts
+        began = one.finished_ts
+        if one.usage:
+            break
     return 0.0 if began is None else (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()
 
 
@@ -398,8 +400,9 @@ def _repair_task(work: Work) -> Task:
 
 def _counted(work: Work, task: Task) -> int:
     causes = [a.finished.get("cause") for a in work.view.tasks[task.id].attempts.values() if a.finished]
-    free = sum(cause in NOT_COUNTED for cause in causes)
-    return len(causes) - min(free, MOST_INTERRUPTED)
+    limited = causes.count("rate_limit")  # the waiting for it has an end of its own
+    free = sum(cause in NOT_COUNTED for cause in causes) - limited
+    return len(causes) - limited - min(free, MOST_INTERRUPTED)
 
 
 def _last_cause(work: Work, task: Task) -> tuple[str, str]:

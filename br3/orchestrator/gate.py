@@ -93,8 +93,8 @@ class Gate:
                 state.hits += 1
             # At most one and a half hours of doubling: the exponent stays small.
             most = min(_MOST_S, _BASE_S * 2 ** min(state.hits - 1, 10))
-            delay = asked_s if asked_s is not None else max(_LEAST_S, self._spread() * most)
-            delay = min(delay, LONGEST_S)
+            delay = asked_s if asked_s is not None else self._spread() * most
+            delay = min(max(_LEAST_S, delay), LONGEST_S)
             if not closed:
                 state.since, state.until = now, now + delay
             else:

@@ -220,18 +220,26 @@ def test_a_repair_that_did_not_hold_is_left_to_a_stronger_model(repo: Scratch, c
     assert claude.asked("--model") == ["haiku", "haiku", "sonnet"]
 
 
+TURNED = {
+    "type": "system",
+    "subtype": "model_fallback",
+    "trigger": "overloaded",
+    "original_model": "claude-sonnet-5-5",
+    "fallback_model": "claude-opus-5-5",
+}
+
+# For an agent that is to go on until br3 has written an event.
+WAIT = "until grep -q '\"{kind}\"' {journal}/*.jsonl; do sleep 0.05; done"
+
+
 def test_what_the_agent_itself_turned_to_is_told(repo: Scratch, claude: Fake) -> None:
-    turned = {
-        "type": "system",
-        "subtype": "model_fallback",
-        "trigger": "overloaded",
-        "original_model": "claude-sonnet-5-5",
-        "fallback_model": "claude-opus-5-5",
-    }
-    claude.steps(a=[done(lines=[turned])])
+    claude.steps(
+        a=[done(lines=[TURNED], shell=WAIT.format(kind="model.fallback", journal=repo.common_dir / "br3/journal"))]
+    )
     repo.plan(plan())
     run(repo)
-    told = repo.events("model.fallback")[0].data
+    (event,) = repo.events("model.fallback")  # once, though it was told while the agent was still at work
+    told = event.data
     assert (told["from"], told["to"], told["by"]) == ("claude-sonnet-5-5", "claude-opus-5-5", "claude")
 
 
@@ -286,6 +294,23 @@ def test_limits_are_no_attempts_and_end_in_the_same_session(repo: Scratch, claud
     assert [e.data["resumed"] for e in repo.events("attempt.started")] == [False, True, True]
 
 
+def test_limits_are_no_attempts_however_many(repo: Scratch, claude: Fake) -> None:
+    claude.steps(a=[*[failed(429, "API Error: 429 rate_limit_error, try again in 1 s")] * 6, done()])
+    repo.plan(plan(defaults='model = "sonnet"\nfallback = []\nretries = 0'))
+    run(repo)
+    assert causes(repo) == ["rate_limit"] * 6 + [None]
+
+
+def test_an_agent_that_gives_up_closes_the_gate_anew(repo: Scratch, claude: Fake) -> None:
+    limited = failed(429, "API Error: 429 rate_limit_error, try again in 2 s")
+    claude.steps(a=[{**limited, "lines": [{**RETRY, "retry_delay_ms": 1}]}, done()])
+    repo.plan(plan())
+    run(repo)
+    assert [e.data["retry_after_s"] for e in repo.events("rate_limit.hit")] == [0.001, 2]
+    first, second = (call["at"] for call in claude.calls())
+    assert second - first >= 2
+
+
 def test_the_third_limit_in_a_row_turns_to_another_model(repo: Scratch, claude: Fake) -> None:
     claude.steps(a=[LIMITED, LIMITED, LIMITED, done()])
     repo.plan(plan())
@@ -298,6 +323,14 @@ def test_a_limit_that_does_not_end_fails_the_build_after_the_time_of_an_attempt(
     repo.plan(plan(defaults='model = "sonnet"\nfallback = []\ntimeout = "2s"'))
     run(repo, code=1)
     assert repo.events("build.failed")[0].data["cause"] == "rate_limit"
+
+
+def test_the_time_in_which_an_agent_worked_is_no_waiting(repo: Scratch, claude: Fake) -> None:
+    limited = failed(429, "API Error: 429 rate_limit_error, try again in 4 s")
+    claude.steps(a=[{**limited, "shell": "sleep 3"}, done()])
+    repo.plan(plan(defaults='model = "sonnet"\nfallback = []\ntimeout = "6s"'))
+    run(repo)
+    assert causes(repo) == ["rate_limit", None]
 
 
 def test_waiting_for_a_limit_can_be_stopped(repo: Scratch, claude: Fake, tracked: str) -> None:
@@ -631,10 +664,12 @@ def test_an_agent_whose_orchestrator_was_killed_is_ended_or_taken_over(
 ) -> None:
     ready, go = tmp_path / "at work", tmp_path / "go"
     daemon = f"{shlex.quote(sys.executable)} -c 'import time; time.sleep(600)'"
-    claude.steps(a=[done(shell=f"setsid {daemon} & nohup {daemon} &", started=str(ready), until=str(go))])
+    told = [{**RETRY, "retry_delay_ms": 1}, TURNED]
+    claude.steps(a=[done(lines=told, shell=f"setsid {daemon} & nohup {daemon} &", started=str(ready), until=str(go))])
     repo.plan(plan())
     process = repo.start("run", "--trust")
     until(ready.exists)
+    until(lambda: repo.events("rate_limit.hit") and repo.events("model.fallback"))
     orchestrators = [p for p in psutil.process_iter() if "br3.orchestrator" in " ".join(_words(p)) and _of(p, tracked)]
     process.kill()
     process.communicate()
@@ -645,6 +680,7 @@ def test_an_agent_whose_orchestrator_was_killed_is_ended_or_taken_over(
         run(repo)
         assert repo.status()["builds"]["a"]["verified"]
         assert len(claude.calls()) == 1
+        assert len(repo.events("rate_limit.hit")) == len(repo.events("model.fallback")) == 1  # not told again
     else:
         repo.br3("clean", code=3)
     left = [" ".join(_words(p)) for p in psutil.process_iter() if _of(p, tracked) and "BR3_MARK" in _environ(p)]

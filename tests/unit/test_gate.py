@@ -104,6 +104,10 @@ def test_the_api_cannot_ask_for_more_than_an_hour(gate: Gate, asked: float) -> N
     assert gate.hit(asked) == LONGEST_S
 
 
+def test_a_wait_of_nothing_is_a_wait_of_a_second(gate: Gate) -> None:
+    assert gate.hit(0) == 1
+
+
 def test_a_clock_that_is_set_back_does_not_lengthen_the_wait(gate: Gate, clock: Clock) -> None:
     gate.hit(30)
     clock.now -= 3600
