@@ -7,6 +7,7 @@ price for the model; the table may have one.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -153,7 +154,10 @@ class Aider:
         return words
 
     def environment(self, request: Request) -> Mapping[str, str]:
-        return {}
+        # Its own names of these variables go before.
+        pairs = (("OPENAI_API_BASE", "OPENAI_BASE_URL"), ("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL"))
+        given = ((own, os.environ.get(own) or os.environ.get(common)) for own, common in pairs)
+        return {own: url for own, url in given if url}
 
     def reader(self, request: Request) -> AiderReader:
         return AiderReader(request)

@@ -120,7 +120,8 @@ class ClaudeReader:
         self._open.clear()
         denials = result.get("permission_denials")
         for denial in denials if isinstance(denials, list) else []:
-            self._denied.add(str(mapping(denial).get("tool_name", "a tool")))
+            told = {"name": mapping(denial).get("tool_name", "a tool"), "input": mapping(denial).get("tool_input")}
+            self._denied.add(first_line(_tool(told), 200))
         errors = result.get("errors")
         said = result.get("result") or "\n".join(map(str, errors if isinstance(errors, list) else []))
         told = {name: result.get(name) for name in _TOLD}
@@ -177,6 +178,8 @@ class ClaudeReader:
             if event.get("error") == "rate_limit":
                 delay = count(event.get("retry_delay_ms"))
                 self.limits.append(None if delay is None else delay / 1000)
+                if delay is not None:
+                    self.activity = f"waits {delay / 1000:.0f} s for the API (rate limit)"
         elif kind == "model_fallback":
             fields = ("original_model", "fallback_model", "trigger")
             self.fallbacks.append(Fallback(*(str(event.get(field)) for field in fields)))
@@ -281,8 +284,17 @@ class Claude:
                     parts.append(f"→ {_tool(block)}")
             return "\n".join(parts) or None
         if event.get("type") == "result":
-            cost = event.get("total_cost_usd")
-            return f"= {event.get('subtype')}" + (f", {cost} USD" if cost is not None else "")
+            good = event.get("subtype") == "success" and event.get("is_error") is False
+            cost = money(event.get("total_cost_usd"))
+            spent = "" if cost is None else f", {cost:.4f} USD in this session"
+            return f"= {'says that it is done' if good else 'ended with an error'}{spent}"
+        if event.get("subtype") == "permission_denied":
+            return f"! {event.get('tool_name')} was denied: {first_line(str(event.get('message')), 160)}"
+        if event.get("subtype") == "api_retry":
+            after = (count(event.get("retry_delay_ms")) or 0) / 1000
+            return f"! the API: {event.get('error')} {event.get('error_status') or ''}; again in {after:.1f} s"
+        if event.get("subtype") == "model_fallback":
+            return f"! {event.get('original_model')} → {event.get('fallback_model')} ({event.get('trigger')})"
         return None
 
 

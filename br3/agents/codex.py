@@ -37,6 +37,7 @@ from br3.agents.following import Followed
 from br3.agents.telling import cause_of, delay_in, ended, shown
 
 _TRY = re.compile(r"^Reconnecting\.\.\. (\d+)/\d+ \((.*)\)$", re.DOTALL)
+_OFFLINE = "waiting for network"
 _HOPELESS = frozenset({"auth", "credit", "rate_limit", "model_not_found"})
 _TELLING = (b'"token_usage_record"', b'"turn_context"')
 _HEAD = 256  # the type stands within the first bytes of a line
@@ -59,7 +60,7 @@ class CodexReader:
         """What the rollout's records of earlier attempts come to, as far as they have been passed over."""
         self._result: dict[str, Any] | None = None
         self._errors: list[str] = []
-        self._tries = 0
+        self._tries = self._offline = 0
         self._stderr = Tail()
         self._text = ""
 
@@ -88,7 +89,8 @@ class CodexReader:
             self._rollout.feed(self._told)
 
     def gave_up(self) -> bool:
-        return self._tries >= 2 and cause_of(shown(self._errors)) in _HOPELESS
+        # Without a network it waits for as long as it lasts, and says so every half minute.
+        return self._offline >= 2 or (self._tries >= 2 and cause_of(shown(self._errors)) in _HOPELESS)
 
     def outcome(self, exit_code: int) -> Outcome:
         seen = Seen(exit_code, self._result, tuple(self._errors), self._stderr.text, self._text)
@@ -112,6 +114,7 @@ class CodexReader:
     def _error(self, message: str) -> None:
         tried = _TRY.match(message)
         self._tries = int(tried[1]) if tried else self._tries
+        self._offline += _OFFLINE in message
         self._errors = [*self._errors[-2:], tried[2] if tried else message]
         self.activity = "waits for the API" if tried else self.activity
         if tried and cause_of(tried[2]) == "rate_limit":
@@ -121,7 +124,7 @@ class CodexReader:
         kind = item.get("type")
         if kind == "error":
             return
-        self._errors, self._tries = [], 0
+        self._errors, self._tries, self._offline = [], 0, 0
         if kind == "agent_message":
             self._text = str(item.get("text"))[-20_000:]
             self.activity = first_line(self._text)
@@ -191,6 +194,7 @@ class Codex:
                 words += ["--add-dir", str(directory)]
         else:
             words += ["-s", "danger-full-access"]
+        words += _elsewhere(os.environ)
         if request.model != "auto":
             words += ["-m", request.model]
         if request.system_prompt is not None:
@@ -231,6 +235,16 @@ def failure(seen: Seen) -> Failure | None:
     if known.cause == "killed" or not seen.stderr:
         return known
     return Failure(cause_of(seen.stderr) or "crash", f"{known.why}: {seen.stderr[-300:]}", delay_in(seen.stderr))
+
+
+def _elsewhere(environ: Mapping[str, str]) -> list[str]:
+    """The words that lead it to the server of ``OPENAI_BASE_URL``: it does not read that variable itself."""
+    url = environ.get("OPENAI_BASE_URL")
+    if not url:
+        return []
+    key = next((name for name in AGENT.keys if environ.get(name)), "OPENAI_API_KEY")
+    provider = f'{{name="elsewhere",base_url={json.dumps(url)},env_key="{key}",wire_api="responses"}}'
+    return ["-c", f"model_providers.elsewhere={provider}", "-c", 'model_provider="elsewhere"']
 
 
 def _rollout_of(home: Path | None, session: str | None) -> Path | None:

@@ -157,6 +157,16 @@ class Opencode:
             "share": "disabled",
             "permission": {"edit": "allow", "bash": {"*": "allow", **forbidden}, "external_directory": "deny"},
         }
+        providers = {
+            name: {"options": {"baseURL": url}}
+            for name, url in (
+                ("anthropic", _versioned(os.environ.get("ANTHROPIC_BASE_URL"))),
+                ("openai", os.environ.get("OPENAI_BASE_URL")),
+            )
+            if url
+        }
+        if providers:
+            config["provider"] = providers
         if request.system_prompt is not None:
             config["instructions"] = [str(request.system_prompt)]
         # The user's own settings come from a file; these are laid over them.
@@ -202,6 +212,11 @@ def failure(seen: Seen) -> Failure | None:
     if known.cause == "killed" or not seen.stderr:
         return known
     return Failure(cause_of(seen.stderr) or "crash", f"{known.why}: {seen.stderr[-300:]}")
+
+
+def _versioned(url: str | None) -> str | None:
+    """Anthropic's variable is without the version that is part of opencode's address."""
+    return url.rstrip("/").removesuffix("/v1") + "/v1" if url else None
 
 
 def _error(error: dict[str, Any]) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def tried(line: bytes) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-_READ_ONLY = re.compile(rb"(/[^\s'\":\\\x00]+)\\?['\"]?: Read-only file system")
+_READ_ONLY = re.compile(rb"(?<![\w./~-])(/[^\s'\":\\\x00]+)\\?['\"]?: Read-only file system")
 
 _BASE = (
     "bwrap --unshare-user-try --unshare-pid --unshare-ipc --unshare-uts --cap-drop ALL --new-session --die-with-parent "

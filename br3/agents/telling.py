@@ -46,11 +46,14 @@ _AFTER_STATUS = (
         "model_not_found",
         r"model[_ ]not[_ ]found|API Error: model: |\bmodel\b.{0,80}(?:does not exist|not found|is not supported)",
     ),
-    ("timeout", r"timed? ?out|idle timeout|deadline exceeded"),
     (
-        "overloaded",
-        r"connection (?:error|refused|reset)|ECONN\w+|network error|unable to connect|fetch failed|stream disconnected",
+        "unreachable",
+        r"connection refused|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|getaddrinfo|network error"
+        r"|(?:unable|cannot|can't|could not) (?:to )?connect|failed to lookup address|name resolution|resolve host"
+        r"|waiting for network|fetch failed|connection error",
     ),
+    ("timeout", r"timed? ?out|idle timeout|deadline exceeded"),
+    ("overloaded", r"connection reset|ECONN\w+|EPIPE|stream disconnected"),
 )
 
 _STATUS = re.compile(r"(?:status(?: code)?|\"code\"|API Error|HTTP(?:/[\d.]+)?)\W{0,4}(\d{3})\b", re.IGNORECASE)

@@ -119,7 +119,8 @@ def require_identity(repo: Repository) -> None:
 def ask_trust(commands: list[Command]) -> bool:
     """Show the commands and ask a person for approval."""
     show_commands(commands)
-    question = f"Run these {len(commands)} commands on this machine, in this repository's worktrees?"
+    which = "this command" if len(commands) == 1 else f"these {len(commands)} commands"
+    question = f"Run {which} on this machine, in this repository's worktrees?"
     return click.confirm(question, default=False, err=True)
 
 

@@ -57,9 +57,10 @@ def _hooks(repo: Repository) -> list[Finding]:
 def _agents(repo: Repository) -> list[Finding]:
     """Each agent that is here: its version, its login or key. None is asked for more than its version."""
     import os
+    import sys
     from concurrent.futures import ThreadPoolExecutor
 
-    from br3.agents import NAMES, brought_along
+    from br3.agents import NAMES, agent, brought_along
     from br3.agents.probing import probe
     from br3.analytics.inspecting import Finding
     from br3.cli.hooks import plan_if_sound
@@ -83,7 +84,11 @@ def _agents(repo: Repository) -> list[Finding]:
         if isinstance(seen, UsageError):
             found.append(Finding("agents", False, seen.message, seen.hint))
         elif seen.installed:
-            found.append(Finding("agents", seen.ready, _agent_line(seen), seen.hint))
+            # What the plan does not need is told, and stops nobody.
+            needed = name in wanted or plan is None
+            keyless = name in wanted and not seen.login and not seen.keys and sys.platform != "darwin"
+            hint = seen.hint or (f"log in with {name}, or set {agent(name).keys[0]}" if keyless else None)
+            found.append(Finding("agents", not keyless and (seen.ready or not needed), _agent_line(seen), hint))
         elif name in wanted:
             found.append(Finding("agents", False, f"{name} is not installed, and the plan needs it", seen.hint))
         else:

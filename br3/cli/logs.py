@@ -90,7 +90,36 @@ def _print_new(session: Session, path: Path, followed: dict[Path, Followed], raw
         pass
     if not printed and new:
         del followed[path]
+    if printed and last and path.name == "stdout.log":
+        verdict = _verdict(session, path)
+        if verdict:
+            click.echo(click.style(verdict, dim=True))
     return printed
+
+
+def _verdict(session: Session, path: Path) -> str | None:
+    """What br3 made of the attempt, once it has ended."""
+    directory, attempt = str(path.parent), None
+    for event in session.events:
+        this = (event.run, event.build, event.task, event.attempt)
+        if event.kind == "attempt.started" and event.data.get("directory") == directory:
+            attempt = this
+        elif event.kind == "attempt.finished" and this == attempt:
+            cause = event.data.get("cause")
+            return f"── br3: failed ({cause}): {event.data.get('why')}" if cause else "── br3: succeeded"
+    return None
+
+
+def last_lines(session: Session, path: Path, most: int = 12) -> list[str]:
+    """The last lines of a log as people read them; an agent's own output is rendered."""
+    from br3.cli.progress import printable
+    from br3.workspace.children import tail
+
+    render = _renderer(session, path) if path.name == "stdout.log" else None
+    raw = tail(path, 400).split("\n")
+    texts = raw if render is None else [render(line.encode(errors="replace")) or "" for line in raw]
+    shown = [line for text in texts for line in text.split("\n") if line.strip()]
+    return [printable(session.journal.redact(line))[:400] for line in shown[-most:]]
 
 
 def _renderer(session: Session, path: Path):  # type: ignore[no-untyped-def]

@@ -120,7 +120,7 @@ class Live:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=bool(self._rows))
         if self._rows:
             # The first four keep their room; what is going on just now takes what is left.
-            width = min(max(map(len, self._rows)), 28)
+            width = min(max(len("build"), *map(len, self._rows)), 28)
             table.add_column("build", no_wrap=True, min_width=width, max_width=width, overflow="ellipsis")
             table.add_column("state", no_wrap=True, min_width=9)
             table.add_column("time", justify="right", no_wrap=True, min_width=7)
@@ -180,7 +180,8 @@ def describe(event: Event) -> str:
         case "rate_limit.hit":
             return f"{task}: rate limit, nobody starts for {data.get('wait_s', 0):.0f} s"
         case "timeout.occurred":
-            return f"{task}: no end after {data.get('limit_s') or 0:g} s ({data.get('what')})"
+            how = "printed nothing for" if data.get("what") == "silence" else "took more than"
+            return f"{task}: {how} {data.get('limit_s') or 0:g} s"
         case "security.violation" if data.get("message"):
             return f"{task}: {data['message']}" if event.task else str(data["message"])
         case "usage.differs":

@@ -126,10 +126,10 @@ def _say_done(session: Session, wanted: list[Build], as_json: bool) -> int:
 
 
 def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bool) -> None:
+    from br3.cli.logs import last_lines
     from br3.cli.output import emit_json
     from br3.cli.status import builds_table, summary
     from br3.dispatch.standing import standings
-    from br3.workspace.children import tail
 
     found = standings(session, wanted)
     if as_json:
@@ -146,8 +146,8 @@ def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bo
         log = Path(view.log) if view.log else None
         if log is not None and log.is_file() and view.cause != "setup":
             beside = log.with_name("stdout.log")
-            parts = [tail(beside)] if log.name == "stderr.log" and beside.is_file() else []
-            for line in session.journal.redact("\n".join([*parts, tail(log)])).splitlines():
+            parts = last_lines(session, beside) if log.name == "stderr.log" and beside.is_file() else []
+            for line in [*parts, *last_lines(session, log)]:
                 click.echo(f"    {line}", err=True)
             click.echo(f"log: {log}", err=True)
         if view.hint:

@@ -141,7 +141,7 @@ def _tasks(standing: Standing) -> str:
     if at is None and len(tasks) > len(planned):
         text += " +repair"
     if at is not None and not standing.landed:
-        text += f" {at.id}"
+        text += f", at {at.id}"
         if len(at.attempts) > 1:
             text += f" (attempt {len(at.attempts)})"
     return text
@@ -171,6 +171,7 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
     for s in found:
         if s.view.reason and s.view.state in ("failed", "skipped", "cancelled") and not s.landed:
             lines.append(f"{s.id}: {s.view.reason.splitlines()[0]}")
+        lines += [f"{s.id}: {message}" for message in _beyond(session, s.id)]
         if s.aside and not s.landed:
             lines.append(f"{s.id}: put aside by the last merge: {s.aside}")
         if s.branch_exists and not s.present and not s.landed and s.view.state != "pending":
@@ -196,6 +197,12 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
     return ["", *lines] if lines else []
 
 
+def _beyond(session: Session, build: str) -> list[str]:
+    """What a build's agents did beyond their ground, in this run."""
+    events = (e for e in session.events if e.kind == "security.violation" and e.build == build)
+    return [str(e.data["message"]) for e in events if e.run == session.run and e.data.get("message")]
+
+
 def _detail(session: Session, standing: Standing) -> None:
     from br3.cli.progress import printable
     from br3.orchestrator.showing import activity_of
@@ -213,9 +220,8 @@ def _detail(session: Session, standing: Standing) -> None:
     activity = activity_of(session.run_dir / standing.id) if standing.alive else ""
     if activity:
         click.echo(f"now       {printable(activity)}")
-    for event in session.events:
-        if event.kind == "security.violation" and event.build == standing.id and event.data.get("message"):
-            click.echo(f"warning   {event.data['message']}")
+    if view.hint and view.ended:
+        click.echo(f"next      {view.hint}")
     report = None
     for task in view.tasks.values():
         state = "stopped" if task.state == "running" and view.ended else task.state
@@ -224,8 +230,9 @@ def _detail(session: Session, standing: Standing) -> None:
             facts = attempt.finished
             how = attempt.state if not facts.get("cause") else f"failed ({facts['cause']}): {facts.get('why')}"
             cost = "" if attempt.cost_usd is None else f", {attempt.cost_usd:.4f} USD"
-            model = attempt.started.get("model")
-            who = f"{attempt.started.get('agent')}" + (f", {model}" if model not in (None, "auto") else "")
+            asked, did = attempt.started.get("model"), attempt.finished.get("model")
+            names = [str(name) for name in (asked, did) if name not in (None, "auto")]
+            who = ", ".join([str(attempt.started.get("agent")), *([" → ".join(dict.fromkeys(names))] if names else [])])
             who += ", going on where it was" if attempt.started.get("resumed") else ""
             click.echo(f"    attempt {attempt.number} with {who}: {how}{cost}")
             report = facts.get("report") or report

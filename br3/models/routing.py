@@ -66,6 +66,12 @@ def same(name: str) -> str:
         return bare
 
 
+def known(name: str) -> bool:
+    """Whether the catalog has a model of that name. Raises UsageError for a models.toml that is wrong."""
+    bare = name.strip().lower().removesuffix("[1m]")
+    return bare in ALIASES or find(bare) is not None
+
+
 def context_tokens(name: str) -> int | None:
     """How many tokens its context holds; None when the catalog does not say."""
     try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from br3.agents import Agent, Outcome, Reader, Request, agent
+from br3.agents.base import Usage
 from br3.agents.causes import CAUSES
 from br3.agents.configuration import bring_back_login
 from br3.agents.process import Ended, Running, adopt, directory_for, start, watch
@@ -42,6 +43,11 @@ from br3.workspace import children
 NOT_COUNTED = frozenset(name for name, cause in CAUSES.items() if not cause.counts)
 MOST_INTERRUPTED = 5
 """Attempts of one task that may be interrupted before the next one counts: each may have cost money."""
+
+REJECTED = "rejected"
+"""The source of usage that is nothing, since the API did not let the request in."""
+
+_REJECTED = frozenset({"rate_limit", "unreachable", "auth", "credit", "model_not_found"})
 
 _LOOK_AT_BUDGET_S = 1.0
 _STRANGE_USD = Decimal("0.000001")
@@ -195,9 +201,10 @@ def _follow(
     shown = Now(work.build_dir, task.id, number, work.journal.redact)
     limit: tuple[Decimal | None, str] = work.left_usd(task.id, number)
     looked = time.monotonic()
+    over = ""
 
     def tick() -> str | None:
-        nonlocal limit, looked
+        nonlocal limit, looked, over
         record()
         limited()
         shown.tell(reader.activity, view.usage)
@@ -209,6 +216,7 @@ def _follow(
         spent = known_sum(view.usage)
         if left is not None and spent > left:
             work.say("budget.exceeded", "error", task=task.id, scope=scope, cost_usd=str(spent), budget_usd=str(left))
+            over = f"{_spent_of(scope, _budget(work, scope))}, {spent:.4f} USD by this attempt"
             return "budget"
         if (datetime.now(UTC) - began).total_seconds() > work.build.timeout_s:
             work.say("timeout.occurred", "error", task=task.id, what="attempt", limit_s=work.build.timeout_s)
@@ -222,7 +230,7 @@ def _follow(
     limited()
     if ended.stopped == "silence":
         work.say("timeout.occurred", "error", task=task.id, what="silence", limit_s=_silence_s(work, task))
-    return _finish(work, task, number, reader, ended, request, refused, record)
+    return _finish(work, task, number, reader, ended, request, refused, record, over=over)
 
 
 def _silence_s(work: Work, task: Task) -> float | None:
@@ -291,12 +299,19 @@ def _finish(
     record: Callable[[], None],
     *,
     cut_off: bool = False,
+    over: str = "",
 ) -> Result:
     remove_stale_lock(work.worktree)
-    outcome = _outcome(work, task, reader, ended)
+    outcome = _outcome(work, task, reader, ended, over)
     record()
+    if outcome.cause in _REJECTED and not reader.usage and not work.view.tasks[task.id].attempts[number].usage:
+        # What was not let in is not billed; without this the costs of the whole build would not be known.
+        nothing = Usage(None, 0, 0, 0, 0, cost_usd=Decimal(0), source=REJECTED)
+        work.say("usage.recorded", task=task.id, attempt=number, **nothing.as_data())
     _compare(work, task, number, outcome)
     gate = Gate(work.common_dir, task.agent, request.model)
+    if outcome.cause == "unreachable":
+        gate.hit(None)
     if outcome.cause == "rate_limit":  # what the agent waited between its own tries is no answer to its giving up
         _close(work, task, number, gate, outcome.retry_after_s)
     elif outcome.claims_success:
@@ -310,6 +325,7 @@ def _finish(
         "exit_code": ended.exit_code,
         "session": reader.session,
         "model": outcome.model or (reader.fallbacks[-1].model if reader.fallbacks else None),
+        "tried": list(dict.fromkeys(name for turn in reader.fallbacks for name in (turn.original, turn.model))),
         "retry_after_s": outcome.retry_after_s,
         "when": now(),
         "report": work.journal.redact(outcome.report)[-4000:],
@@ -351,13 +367,13 @@ def _compare(work: Work, task: Task, number: int, outcome: Outcome) -> None:
         work.say("usage.differs", "warning", task=task.id, attempt=number, **told)
 
 
-def _outcome(work: Work, task: Task, reader: Reader, ended: Ended) -> Outcome:
+def _outcome(work: Work, task: Task, reader: Reader, ended: Ended, over: str) -> Outcome:
     said = reader.outcome(ended.exit_code if ended.exit_code is not None else -1)
     why = {
         "cancelled": "it was stopped",
         "timeout": f"it took longer than {work.build.timeout_s:g} s",
         "silence": f"it printed nothing for {_silence_s(work, task) or 0:g} s",
-        "budget": "its budget was spent",
+        "budget": over or "its budget was spent",
         "interrupted": "it was interrupted together with its orchestrator",
     }
     if ended.stopped:
@@ -368,14 +384,28 @@ def _outcome(work: Work, task: Task, reader: Reader, ended: Ended) -> Outcome:
 
 
 def _no_money(work: Work, task: Task, scope: str) -> Result:
-    budget = {
+    budget = _budget(work, scope)
+    work.say("budget.exceeded", "error", task=task.id, scope=scope, budget_usd=budget)
+    return Result(False, "budget", _spent_of(scope, budget), 0)
+
+
+def _budget(work: Work, scope: str) -> str | None:
+    return {
         "attempt": work.build.attempt_budget_usd,
         "build": work.build.budget_usd,
         "run": work.plan.budget_usd,
         "day": work.plan.daily_budget_usd,
     }[scope]
-    work.say("budget.exceeded", "error", task=task.id, scope=scope, budget_usd=budget)
-    return Result(False, "budget", f"the {scope}'s budget of {budget} USD is spent", 0)
+
+
+def _spent_of(scope: str, budget: str | None) -> str:
+    key = {
+        "attempt": "attempt_budget_usd",
+        "build": "budget_usd of the build",
+        "run": "[plan] budget_usd, or --budget",
+        "day": "[plan] daily_budget_usd; the day ends at 00:00 UTC",
+    }[scope]
+    return f"the {scope}'s budget of {budget} USD is spent ({key})"
 
 
 def remove_stale_lock(worktree: Path) -> None:

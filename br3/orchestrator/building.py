@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from br3.agents import agent
 from br3.agents.causes import CAUSES
+from br3.agents.keys import find
 from br3.errors import OVER_BUDGET, Br3Error, Interrupted
 from br3.orchestrator import prompts, salvaging, stopping, verdicts
 from br3.orchestrator.attempting import (
     MOST_INTERRUPTED,
     NOT_COUNTED,
+    REJECTED,
     Result,
     attempt,
     commit,
@@ -23,7 +27,7 @@ from br3.orchestrator.attempting import (
     go_on,
     remove_stale_lock,
 )
-from br3.orchestrator.choosing import Choice, choose
+from br3.orchestrator.choosing import Choice, all_overloaded, choose
 from br3.orchestrator.gate import Gate
 from br3.orchestrator.verification import Verdict, verify
 from br3.orchestrator.working import Work
@@ -38,12 +42,21 @@ VERIFIED, FAILED, BUSY, CANCELLED = 0, 1, 75, 130
 """Exit codes of an orchestrator; 75 (EX_TEMPFAIL): another one holds the build."""
 
 
+_NO_REQUESTS = ("rate_limit", "unreachable", "overloaded")
+
+
 class BuildFailed(Exception):
     """The build ends here. ``cause`` is one word, ``reason`` a sentence, ``log`` where to look."""
 
-    def __init__(self, cause: str, reason: str, log: Path | None = None) -> None:
+    def __init__(self, cause: str, reason: str, log: Path | None = None, hint: str | None = None) -> None:
         super().__init__(reason)
-        self.cause, self.reason, self.log = cause, reason, log
+        self.cause, self.reason, self.log, self.hint = cause, reason, log, hint
+
+
+def _hint(cause: str, build: str) -> str | None:
+    """What to do next about a cause, for people."""
+    hint = CAUSES[cause].hint if cause in CAUSES else None
+    return hint.format(build=build) if hint else None
 
 
 def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
@@ -66,7 +79,7 @@ def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
             _build(work)
         except BuildFailed as failure:
             log = str(failure.log) if failure.log else None
-            hint = CAUSES[failure.cause].hint if failure.cause in CAUSES else None
+            hint = failure.hint or _hint(failure.cause, build_id)
             work.say("build.failed", "error", cause=failure.cause, reason=failure.reason, log=log, hint=hint)
             return OVER_BUDGET if failure.cause == "budget" else FAILED
         except Interrupted:
@@ -214,26 +227,33 @@ def _ready(work: Work, task: Task) -> Choice:
 def _wait_at_gate(work: Work, task: Task, choice: Choice) -> None:
     """Until the API takes requests again; BuildFailed when it has not for as long as an attempt may take."""
     gate = Gate(work.common_dir, task.agent, choice.model)
+    if all_overloaded(work, task):
+        gate.hit(None)
     waited_s = _limited_s(work, task)
     while (wait_s := gate.wait_s(work.build.id)) > 0:
         _stop_if_asked(work)
         if waited_s > work.build.timeout_s:
-            reason = f"task {task.id}: the API has taken no requests for {waited_s / 60:.0f} minutes"
-            work.say("task.failed", "error", task=task.id, cause="rate_limit", reason=reason)
-            raise BuildFailed("rate_limit", reason, _log_of_last(work, task))
+            cause, why = _last_cause(work, task)
+            reason = f"task {task.id}: the API has taken no requests for {_length(waited_s)}: {why}"
+            work.say("task.failed", "error", task=task.id, cause=cause, reason=reason)
+            raise BuildFailed(cause, reason, _log_of_last(work, task))
         pause_s = min(wait_s, 0.5)
         work.cancel.wait(pause_s)
         waited_s += pause_s
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _limited_s(work: Work, task: Task) -> float:
     """For how long attempts at this task have met nothing but limits, up to now; an answer is more than that."""
     began = None
     for one in reversed(list(work.view.tasks[task.id].attempts.values())):
-        if one.finished.get("cause") != "rate_limit":
+        if one.finished.get("cause") not in _NO_REQUESTS:
             break
         began = one.finished_ts
-        if one.usage:
+        if any(usage.get("source") != REJECTED for usage in one.usage):
             break
     return 0.0 if began is None else (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()
 
@@ -266,13 +286,22 @@ def _stop_if_final(work: Work, task: Task, result: Result) -> None:
         raise Interrupted("stopped by the user")
     if result.cause in CAUSES and CAUSES[result.cause].answer == "stop_run":
         work.say("task.failed", "error", task=task.id, cause=result.cause, reason=result.why)
-        raise BuildFailed(result.cause, f"task {task.id}: {result.why}", _log_of_last(work, task))
+        raise BuildFailed(result.cause, f"task {task.id}: {result.why}", _log_of_last(work, task), _of_key(task, result))
     if result.cause == "budget":
         facts = work.view.tasks[task.id].attempts[result.number].finished if result.number else {}
         if facts.get("branch") == work.build.branch:
             commit(work, task, result.number)  # paid work is kept, on the build's branch and no other
         work.say("task.failed", "error", task=task.id, cause="budget", reason=result.why)
         raise BuildFailed("budget", f"task {task.id}: {result.why}")
+
+
+def _of_key(task: Task, result: Result) -> str | None:
+    """What to do about a key that was not accepted, with its name and not the key; None where there is none."""
+    keys = find(agent(task.agent), os.environ, None) if result.cause == "auth" else []
+    if not keys:
+        return None
+    told = f"{keys[0].variable} ({keys[0].masked})"
+    return f"{told} is what {task.agent} was given: correct it in the environment or in .env, then: br3 run"
 
 
 def _verify_and_repair(work: Work) -> None:

@@ -151,13 +151,12 @@ def _other_model(work: Work, task: Task, attempts: Sequence[AttemptView], model:
     if cause == "rate_limit" and _is_stuck(attempts):
         wanted = "other"
     if wanted is not None:
-        cannot = {CAUSES[name].name for name in CAUSES if CAUSES[name].answer == "next_model"} | {"rate_limit"}
-        tried = [
-            name
-            for attempt in attempts
-            if attempt.finished.get("cause") in cannot and (name := effective(known, attempt))
-        ]
-        return next_model(wanted, at, ladder, tried), cause
+        tried = [name for attempt in attempts for name in _failed_at(known, attempt)]
+        found = next_model(wanted, at, ladder, tried)
+        if found is None and cause == "overloaded":
+            # All are: after a while the first is asked again, and not the weakest for ever.
+            return (task.model, cause) if task.model != model else (None, None)
+        return found, cause
     if not (task.model == AUTO or work.build.fallback):
         return None, None
     # Repairs are judged by the verification, not by themselves: another one is needed, so the last did not hold.
@@ -167,6 +166,24 @@ def _other_model(work: Work, task: Task, attempts: Sequence[AttemptView], model:
     if len(same_model) < (1 if mended else 2):
         return None, None
     return next_model("stronger", at, ladder), cause or "verification"
+
+
+def all_overloaded(work: Work, task: Task) -> bool:
+    """Whether the last attempt ended because no model takes requests: then waiting is what is left."""
+    attempts = _of_this_run(work, task)
+    if not attempts or attempts[-1].finished.get("cause") != "overloaded":
+        return False
+    known, last = agent(task.agent), attempts[-1]
+    tried = [name for attempt in attempts for name in _failed_at(known, attempt)]
+    return next_model("other", effective(known, last), models_of(work, task, known), tried) is None
+
+
+def _failed_at(known: Agent, attempt: AttemptView) -> list[str]:
+    """The models that an attempt has found to be of no use, those among them that the agent turned to by itself."""
+    cause = str(attempt.finished.get("cause"))
+    if cause != "rate_limit" and (cause not in CAUSES or CAUSES[cause].answer != "next_model"):
+        return []
+    return [str(name) for name in [*(attempt.finished.get("tried") or []), effective(known, attempt)] if name]
 
 
 def _is_stuck(attempts: Sequence[AttemptView]) -> bool:

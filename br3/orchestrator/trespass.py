@@ -153,7 +153,7 @@ def _tell(work: Work, change: Change, task: str | None, attempt: int | None) -> 
         task,
         attempt,
         change.rule,
-        f"{what} changed, {how}: {named(change.what)}",
+        f"{what} changed while agents of {', '.join(change.at_work)} were at work, {how}: {named(change.what)}",
         severity="error",
         what=list(change.what),
         undone=change.undone,

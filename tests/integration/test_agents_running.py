@@ -152,7 +152,6 @@ def test_an_agent_is_called_as_measured_and_gets_a_directory_of_the_build_s_own(
 
 # Cause → what is said, and the models of the attempts.
 TURNS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "overloaded": (OVERLOADED, ["sonnet", "opus", "haiku"]),
     "model_not_found": (failed(404, "API Error: model: claude-x"), ["sonnet", "opus", "haiku"]),
     "refused": (failed(None, "declined", stop_reason="refusal"), ["sonnet", "opus", "haiku"]),
     "timeout": (failed(504, "API Error: Request timed out"), ["sonnet", "haiku", "haiku"]),
@@ -173,6 +172,79 @@ def test_the_model_of_the_next_attempt_follows_the_cause(repo: Scratch, claude: 
     assert turned == [(a, b, cause) for a, b in pairwise(models) if a != b]
 
 
+def test_an_overload_asks_every_model_waits_and_begins_with_the_first(repo: Scratch, claude: Fake) -> None:
+    claude.steps(a=[OVERLOADED, OVERLOADED, OVERLOADED, done()])
+    repo.plan(plan(defaults='model = "sonnet"\nretries = 0'))
+    run(repo)
+    assert claude.asked("--model") == ["sonnet", "opus", "haiku", "sonnet"]
+    assert causes(repo) == ["overloaded"] * 3 + [None]
+    times = [call["at"] for call in claude.calls()]
+    assert times[3] - times[2] >= 1
+
+
+def test_models_that_the_agent_has_asked_itself_are_not_asked_again(repo: Scratch, claude: Fake) -> None:
+    turned = [
+        {
+            "type": "system",
+            "subtype": "model_fallback",
+            "trigger": "overloaded",
+            "original_model": original,
+            "fallback_model": fallback,
+        }
+        for original, fallback in pairwise(["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5"])
+    ]
+    claude.steps(a=[{**OVERLOADED, "lines": turned}, done()])
+    repo.plan(plan())
+    run(repo)
+    assert claude.asked("--model") == ["sonnet", "sonnet"]
+    assert [e.data["by"] for e in repo.events("model.fallback")] == ["claude", "claude"]
+    assert "attempt 1 with claude, sonnet → claude-haiku-5-5: failed (overloaded)" in repo.br3("status", "a").out
+
+
+def test_an_api_that_cannot_be_reached_is_waited_for(repo: Scratch, claude: Fake) -> None:
+    claude.steps(a=[failed(None, "API Error: Connection refused (ECONNREFUSED)"), done(usd="0.5")])
+    repo.plan(plan(defaults='model = "sonnet"\nretries = 0'))
+    run(repo)
+    assert causes(repo) == ["unreachable", None]
+    assert claude.asked("--model") == ["sonnet", "sonnet"]
+    first, second = (call["at"] for call in claude.calls())
+    assert second - first >= 1
+    assert repo.status()["builds"]["a"]["cost_usd"] == "0.5"  # what was not let in has cost nothing
+
+
+@pytest.mark.parametrize("cause", ["no_change", "denied", "crash"])
+def test_a_failed_build_says_what_to_do_next_and_shows_what_people_can_read(
+    repo: Scratch, claude: Fake, cause: str
+) -> None:
+    block = {"type": "text", "text": "I looked around."}
+    said = {"type": "assistant", "message": {"id": "m", "model": "claude-sonnet-5-5", "content": [block]}}
+    denial = {"tool_name": "Bash", "tool_input": {"command": "git push origin main"}}
+    step: dict[str, Any] = {"lines": [said], "result": DONE}
+    if cause == "denied":
+        step["result"] = {**DONE, "permission_denials": [denial]}
+    if cause == "crash":
+        step = {"lines": [said], "errors": ["it broke"], "exit": 3}
+    claude.steps(a=[step])
+    repo.plan(plan(defaults='model = "sonnet"\nretries = 0'))
+    out = run(repo, code=1)
+    assert causes(repo) == [cause]
+    assert "    I looked around." in out.err
+    assert '{"type"' not in out.all
+    hint = repo.events("build.failed")[0].data["hint"]
+    assert f"next:  {hint}" in out.err and f"next      {hint}" in repo.br3("status", "a").out
+    assert f"── br3: failed ({cause})" in repo.br3("logs", "a").out
+    if cause == "denied":
+        assert "claude was denied: Bash git push origin main" in out.err
+
+
+def test_a_key_that_was_not_accepted_is_named_and_not_shown(repo: Scratch, claude: Fake) -> None:
+    claude.steps(a=[failed(401, "API Error: 401 Invalid API key")])
+    repo.plan(plan())
+    out = run(repo, code=1)
+    assert "ANTHROPIC_API_KEY (sk-a" in out.err
+    assert os.environ["ANTHROPIC_API_KEY"] not in out.all
+
+
 def test_a_larger_context_is_looked_for_among_the_models_of_the_plan(repo: Scratch, claude: Fake) -> None:
     claude.steps(a=[failed(400, "prompt is too long", terminal_reason="prompt_too_long"), done()])
     fallback = 'model = "claude-sonnet-4-5"\nfallback = ["claude-haiku-4-5", "claude-opus-5-5"]'
@@ -184,7 +256,7 @@ def test_a_larger_context_is_looked_for_among_the_models_of_the_plan(repo: Scrat
 
 
 def test_without_fallbacks_the_model_stays(repo: Scratch, claude: Fake) -> None:
-    claude.steps(a=[OVERLOADED])
+    claude.steps(a=[failed(404, "API Error: model: claude-x")])
     repo.plan(plan(defaults='model = "sonnet"\nfallback = []\nretries = 1'))
     run(repo, code=1)
     assert claude.asked("--model") == ["sonnet", "sonnet"]
@@ -246,7 +318,7 @@ def test_what_the_agent_itself_turned_to_is_told(repo: Scratch, claude: Fake) ->
 @pytest.mark.parametrize(
     ("step", "cause", "hint"),
     [
-        (failed(401, "API Error: 401 Invalid API key"), "auth", "key into the environment or .env"),
+        (failed(401, "API Error: 401 Invalid API key"), "auth", "correct it in the environment or in .env"),
         (failed(400, "Your credit balance is too low"), "credit", "add credit"),
     ],
 )
@@ -427,6 +499,8 @@ def test_each_budget_stops_the_attempt_that_exceeds_it(
     repo.plan(plan(defaults=line if where == "defaults" else "", head=line if where == "head" else ""))
     run(repo, code=4)
     assert repo.events("budget.exceeded")[0].data["scope"] == scope
+    why = repo.events("attempt.finished")[0].data["why"]
+    assert why.startswith(f"the {scope}'s budget of 0.5 USD is spent") and "0.75" in why
     assert claude.asked("--max-budget-usd") == ["0.5"]
     assert repo.git("show", "build/a:kept.txt") == "x"
 
@@ -513,7 +587,7 @@ def test_what_an_agent_does_beyond_its_ground_is_told_and_put_back(
     if rule:
         assert told[0].data.get("undone") == undone
         assert f"a: {told[0].data['message']}" in said.err
-        assert f"warning   {told[0].data['message']}" in repo.br3("status", "a").out
+        assert f"a: {told[0].data['message']}" in repo.br3("status", "a").out
         assert repo.status()["builds"]["a"]["verified"]
 
 

@@ -118,7 +118,7 @@ def test_claude_s_stream_is_shown_as_people_read_it(tmp_path: Path) -> None:
     shown = [text for text in map(agent("claude").render, lines) if text]
     assert shown[0] == "I will create the file and commit it."
     assert shown[1].startswith("→ Bash printf 'hello from agent")
-    assert shown[-1] == "= success, 0.049216 USD"
+    assert shown[-1] == "= says that it is done, 0.0492 USD in this session"
 
 
 def test_a_usage_line_keeps_what_it_knows() -> None:

@@ -172,7 +172,7 @@ def test_the_models_that_claude_turned_to_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stderr", "cause"),
-    [("Error: No conversation found with session ID: x", "crash"), ("API Error: Connection refused", "overloaded")],
+    [("Error: No conversation found with session ID: x", "crash"), ("API Error: Connection refused", "unreachable")],
 )
 def test_claude_without_a_result_is_told_by_its_standard_error(stderr: str, cause: str) -> None:
     found = claude.failure(Seen(1, stderr=stderr))
@@ -319,7 +319,7 @@ def test_aider_gives_up_at_the_third_failed_try(tmp_path: Path) -> None:
         ("whatever", 503, "overloaded"),
         ("whatever", 599, "overloaded"),
         ("whatever", 418, None),
-        ("connect ECONNREFUSED 127.0.0.1:1", None, "overloaded"),
+        ("connect ECONNREFUSED 127.0.0.1:1", None, "unreachable"),
         ("The model `m-9` does not exist", None, "model_not_found"),
         ("the tests fail", None, None),
     ],

@@ -434,6 +434,22 @@ def test_a_network_that_nothing_holds_is_refused(tmp_path: Path) -> None:
     assert complaints_of(tmp_path, "[defaults]\nnetwork = false\n", build("a", "network = true")) == []
 
 
+def test_a_model_that_nobody_knows_is_a_warning(tmp_path: Path) -> None:
+    def warned(*lines: str) -> list[str]:
+        return [str(warning).split(": ", 1)[1] for warning in checked(tmp_path, FINE + build("a", *lines)).warnings]
+
+    says = 'build[0].model: no model "claude-sonet-5" is known here (did you mean "claude-sonnet-5"?)'
+    assert warned('model = "claude-sonet-5"') == [says]
+    assert warned('model = "claude-sonet-5"', 'agent = "opencode"') == []
+    for name in ("sonnet", "claude-opus-5-5", "auto", "opus[1m]"):
+        assert warned(f'model = "{name}"') == []
+
+
+def test_an_agent_without_a_network_is_a_warning(tmp_path: Path) -> None:
+    closed = FINE + build("a", "network = false", 'sandbox = "bwrap"')
+    assert ["claude cannot reach a model" in str(warning) for warning in checked(tmp_path, closed).warnings] == [True]
+
+
 def test_an_agent_of_another_package_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = tmp_path / "br3_robot-1.0.dist-info"
     facts.mkdir()

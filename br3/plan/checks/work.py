@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from br3.plan.checks.raw import RawPlan, RawTable
-from br3.plan.problems import Found, nearest, shown
+from br3.plan.problems import Found, did_you_mean, nearest, shown
 from br3.plan.schema import AGENTS
 
 WITH_A_SANDBOX = frozenset({"codex"})
@@ -28,6 +28,7 @@ def check(plan: RawPlan) -> Iterator[Found]:
             yield from _commanded(plan, build)
         yield from _manual_as_a_whole(plan, build)
         yield from _confined(plan, build)
+        yield from _known_models(plan, build)
     for criterion in plan.root.tables("criterion"):
         yield from _criterion(criterion)
     yield from _release(plan.root.table("release"))
@@ -71,6 +72,26 @@ def _manual_as_a_whole(plan: RawPlan, build: RawTable) -> Iterator[Found]:
         yield Found(build.path, f"some of its tasks are manual and some are for {others}", "make two builds of it")
 
 
+def _known_models(plan: RawPlan, build: RawTable) -> Iterator[Found]:
+    """A name that the catalog does not know is most likely a slip; the agent may know it all the same."""
+    from br3.errors import UsageError
+    from br3.models import catalog
+    from br3.models.routing import ALIASES, known
+
+    for table in [build, *build.tables("task")]:
+        name = table.text("model")
+        agent = plan.inherited("agent", table, build) or "claude"
+        if name is None or name == "auto" or agent not in ("claude", "codex", "gemini"):
+            continue
+        try:
+            if known(name):
+                continue
+            near = did_you_mean(name, [*ALIASES, *(model.id for model in catalog())])
+        except UsageError:  # of the user's own price list; br3 doctor says what is wrong with it
+            continue
+        yield Found(table.at("model"), f"no model {shown(name)} is known here", near, warning=True)
+
+
 def _confined(plan: RawPlan, build: RawTable) -> Iterator[Found]:
     """Whether what is to keep its agents to their ground can do so."""
     sandbox = plan.inherited("sandbox", build) or "none"
@@ -84,6 +105,12 @@ def _confined(plan: RawPlan, build: RawTable) -> Iterator[Found]:
     closed = next((t for t in (build, plan.root.table("defaults")) if isinstance(t.values.get("network"), bool)), None)
     if closed is not None and closed.values["network"] is False and sandbox == "none":
         yield Found(closed.at("network"), "without a sandbox nothing holds the network", 'add sandbox = "bwrap"')
+    elif closed is not None and closed.values["network"] is False and sandbox == "bwrap":
+        agents = {plan.inherited("agent", part, build) or "claude" for part in build.tables("task") or [build]}
+        cut_off = sorted(agents - {"shell", "manual"})
+        if cut_off:
+            said = f"{', '.join(cut_off)} cannot reach a model without the network"
+            yield Found(closed.at("network"), said, "only a model on this machine's own disk would do", warning=True)
 
 
 def _commanded(plan: RawPlan, *tables: RawTable) -> Iterator[Found]:
