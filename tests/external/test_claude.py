@@ -70,34 +70,29 @@ def test_it_stops_itself_at_its_budget_and_what_it_had_cost_is_what_it_says(
 def test_a_session_goes_on_that_was_stopped_in_a_tool_and_its_total_is_the_session_s(
     repo: Scratch, environment: dict[str, str], api: Api, tmp_path: Path, number: signal.Signals
 ) -> None:
-    started = tmp_path / "started"
     usage = {"input_tokens": 10_000, "output_tokens": 500}
+    waiting = [bash(f"touch '{tmp_path / str(n)}'; sleep 600", usage=usage) for n in (1, 2)]
     api.scenario(
         "interrupted",
-        [
-            bash("echo first", usage=usage),
-            bash(f"touch '{started}'; sleep 600", usage=usage),
-            bash(COMMIT, usage=usage),
-            {"text": "Committed.", "usage": usage},
-        ],
+        [bash("echo first", usage=usage), *waiting, bash(COMMIT, usage=usage), {"text": "Done.", "usage": usage}],
     )
     environment["SCENARIO"] = "interrupted"
     repo.plan(plan("a"))
-    process = repo.start("run", env=environment)
-    until(started.exists)
-    process.send_signal(number)
-    process.communicate()
-    assert process.returncode == 130
-    after_first = cost(repo, "a")
-    assert after_first == told(repo, "a") > 0
+    one = (10_000 * Decimal(2) + 500 * Decimal(10)) / 1_000_000  # what one answer costs, by the CLI's price list
+    for stopped in (1, 2):  # and once more, when part of the session's total is known already
+        process = repo.start("run", env=environment)
+        until((tmp_path / str(stopped)).exists)
+        process.send_signal(number)
+        process.communicate()
+        assert process.returncode == 130
+        assert cost(repo, "a") == told(repo, "a") == (stopped + 1) * one
     repo.br3("run", env=environment)
-    first, second = repo.events("attempt.started")
-    assert second.data["resumed"]
-    assert second.data["session"] == first.data["session"]
+    assert [event.data["resumed"] for event in repo.events("attempt.started")] == [False, True, True]
     asked = api.requests("a")
-    assert [one["step"] for one in asked] == [0, 1, 2, 3]
-    assert asked[2]["nmsg"] > asked[1]["nmsg"] > asked[0]["nmsg"]  # what was said before is sent again
-    assert cost(repo, "a") == told(repo, "a") == 2 * after_first
+    assert [request["step"] for request in asked] == [0, 1, 2, 3, 4]
+    lengths = [request["nmsg"] for request in asked]
+    assert lengths == sorted(set(lengths))  # what was said before is sent again, each time
+    assert cost(repo, "a") == told(repo, "a") == 5 * one
     assert repo.events("usage.differs") == []
 
 
