@@ -73,17 +73,22 @@ def end(work: Work, task: str, attempt: int, tried: list[str], directory: Path, 
 
 
 def _moved(work: Work, before: dict[str, Any], directory: Path) -> list[str]:
-    mine = {build.branch for build in work.plan.builds}
-    now = _branches(work)
-    changed = [
-        n for n in sorted({*now, *before["branches"]}) if n not in mine and now.get(n) != before["branches"].get(n)
-    ]
+    was, now = before["branches"], _branches(work)
+    changed = [n for n in sorted({*now, *was}) if n != work.build.branch and now.get(n) != was.get(n)]
     if not changed:
         return []
     been = _been_at(work, int(before["reflog"]))
     ran_in = _ran_in(directory)
-    out_of_reach = {tree.branch for tree in worktrees.list_worktrees(work.git) if str(tree.path) not in ran_in}
-    return [name for name in changed if now.get(name) in been or name not in out_of_reach]
+    trees = {tree.branch: str(tree.path) in ran_in for tree in worktrees.list_worktrees(work.git)}
+    others = {build.branch for build in work.plan.builds}
+
+    def its_doing(name: str) -> bool:
+        if now.get(name) in been:
+            return name in was or name not in others
+        # Other builds' branches are made and removed by br3 all the time.
+        return trees.get(name, name not in others)
+
+    return [name for name in changed if its_doing(name)]
 
 
 def _ran_in(directory: Path) -> set[str]:

@@ -591,6 +591,31 @@ def test_what_an_agent_does_beyond_its_ground_is_told_and_put_back(
         assert repo.status()["builds"]["a"]["verified"]
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("git -C ../b commit -q --allow-empty -m rogue", ["build/b"]),
+        ("git commit -q --allow-empty -m rogue; git update-ref refs/heads/build/b HEAD", ["build/b"]),
+        ("git -C ../b log -1 > seen; git -C ../b commit -q --allow-empty -m own", []),
+    ],
+)
+def test_what_an_agent_does_to_another_build_s_branch_is_told(
+    repo: Scratch, claude: Fake, tmp_path: Path, command: str, told: list[str]
+) -> None:
+    at_work, go = tmp_path / "b is at work", tmp_path / "go"
+    own = "git -C ../b commit"
+    mine, others = (command.split("; ")[0], command.split("; ")[1]) if not told else (command, "")
+    waiting = f"until test -e {shlex.quote(str(at_work))}; do sleep 0.05; done"
+    claude.steps(
+        a=[done("a.txt", shell=f"{waiting}; {mine}; : > {go}")],
+        b=[done("b.txt", started=str(at_work), until=str(go), shell=others.replace(own, "git commit"))],
+    )
+    repo.plan(plan("ab"))
+    run(repo, code=None)
+    found = [(e.build, e.data["branches"]) for e in repo.events("security.violation")]
+    assert found == ([("a", told)] if told else [])
+
+
 @pytest.mark.parametrize("command", ["git config user.name Evil", "printf '[broken\\n' >> {common}/config"])
 def test_configuration_that_was_the_user_s_alone_to_read_stays_so(repo: Scratch, claude: Fake, command: str) -> None:
     config = repo.common_dir / "config"
