@@ -49,8 +49,11 @@ def children_now() -> frozenset[int]:
 
 
 def reap(spared: Collection[int]) -> None:
-    """Take the statuses of orphans that have ended; those of ``spared`` are left to whoever started them."""
-    while True:
+    """Take the statuses of orphans that have ended; those of ``spared`` are left to whoever started them.
+
+    Without a subreaper there are none to take, nor, on macOS before Python 3.13, ``os.waitid``.
+    """
+    while _is_subreaper:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:

@@ -284,3 +284,9 @@ def test_output_of_any_size_costs_less_than_50_mb(
     )
     (tmp_path / "stdout.log").unlink()
     assert int(done.stdout) < 50 * 1024, f"{int(done.stdout) / 1024:.0f} MB"
+
+
+def test_without_a_subreaper_no_statuses_of_orphans_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "_is_subreaper", False)
+    monkeypatch.delattr(os, "waitid")  # macOS has it from Python 3.13 on
+    ending.reap(())
