@@ -271,6 +271,9 @@ def _unfinished(work: Work, task: Task) -> Result | None:
     remove_stale_lock(work.worktree)
     if last.state == "succeeded":
         return Result(True, None, "", last.number)
+    cause = str(last.finished.get("cause"))
+    if cause in CAUSES and CAUSES[cause].answer in ("stop_run", "fail"):  # it was about to end the build
+        return Result(False, cause, str(last.finished.get("why")), last.number)
     return None
 
 
@@ -389,7 +392,7 @@ def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None)
 
     Without a verdict the trouble is work that an attempt left uncommitted when it was cut off.
     """
-    reason = "an attempt was cut off, and what it had done so far lies uncommitted in the worktree"
+    reason = "an attempt was cut off before it came to its end"
     if verdict is not None:
         reason = verdict.reason or "the verification failed"
     shown = children.tail(verdict.results[-1].log, 200) if verdict and verdict.results else ""
@@ -406,7 +409,10 @@ def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None)
         if REPAIR not in work.view.tasks:
             work.say("task.started", task=REPAIR, title=repair.title)
         choice = _ready(work, repair)
-        text = prompts.for_repair(work.plan, work.build, worktree=str(work.worktree), trouble=trouble)
+        salvaged = salvaging.of_last(work, repair) if choice.session is None else None
+        text = prompts.for_repair(
+            work.plan, work.build, worktree=str(work.worktree), trouble=trouble, salvaged=salvaged
+        )
         result = attempt(work, repair, text, choice)
         if result.ok:
             commit(work, repair, result.number)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from br3.agents import Agent, Usage, agent
-from br3.agents.base import money
 from br3.agents.causes import CAUSES
 from br3.models.routing import Wanted, next_model, same
 from br3.orchestrator.working import Work
@@ -222,4 +222,5 @@ def _all_attempts(work: Work) -> Iterator[AttemptView]:
 
 def _usage(data: dict[str, Any]) -> Usage:
     counts = (data.get(f"{kind}_tokens") for kind in ("input", "output", "cache_write", "cache_read"))
-    return Usage(data.get("model"), *counts, cost_usd=money(data.get("cost_usd")))
+    cost = data.get("cost_usd")  # below zero where the table had said too much
+    return Usage(data.get("model"), *counts, cost_usd=None if cost is None else Decimal(str(cost)))

@@ -39,11 +39,7 @@ def for_task(
     if trouble:
         parts.append(_trouble(trouble))
     if salvaged:
-        parts.append(
-            "## What was begun before\n\nAn earlier attempt at this task was cut off. What it had left uncommitted is "
-            f"kept as the commit `{salvaged}` (`git diff HEAD...{salvaged}`); the worktree is as at its last commit. "
-            "Take over from it what is good."
-        )
+        parts.append(_begun_before(salvaged))
     parts.append(_closing())
     return "\n\n".join(parts) + "\n"
 
@@ -70,8 +66,8 @@ def for_build(plan: Plan, build: Build, *, worktree: str) -> str:
     return "\n\n".join(parts).replace(_COMMITTED, "Commit your work on this branch.") + "\n"
 
 
-def for_repair(plan: Plan, build: Build, *, worktree: str, trouble: str) -> str:
-    """The prompt of an attempt that mends a failed verification."""
+def for_repair(plan: Plan, build: Build, *, worktree: str, trouble: str, salvaged: str | None = None) -> str:
+    """The prompt of an attempt that mends a failed verification; ``salvaged`` as in ``for_task``."""
     parts = [
         _opening(plan, build, worktree),
         "## Repair\n\nAll tasks of this build are done and committed, but its verification fails. "
@@ -82,8 +78,18 @@ def for_repair(plan: Plan, build: Build, *, worktree: str, trouble: str) -> str:
     parts += [_task(task) for task in build.tasks]
     parts += _held_to(build)
     parts.append(_trouble(trouble))
+    if salvaged:
+        parts.append(_begun_before(salvaged))
     parts.append(_closing())
     return "\n\n".join(parts) + "\n"
+
+
+def _begun_before(salvaged: str) -> str:
+    return (
+        "## What was begun before\n\nAn earlier attempt at this task was cut off. What it had left uncommitted is "
+        f"kept as the commit `{salvaged}` (`git diff HEAD...{salvaged}`); the worktree is as at its last commit. "
+        "Take over from it what is good."
+    )
 
 
 def _opening(plan: Plan, build: Build, worktree: str) -> str:

@@ -11,6 +11,7 @@ from br3.orchestrator.working import Work
 from br3.plan.model import Task
 from br3.repo import merges, refs, snapshots
 from br3.repo.refs import NULL_ID, CommitId
+from br3.repo.snapshots import Snapshot
 from br3.telemetry.replay import AttemptView
 
 _CUT_OFF = frozenset({"interrupted", "cancelled", "killed"})
@@ -25,10 +26,14 @@ def salvage(work: Work, task: Task) -> None:
     if last is None or last.finished.get("cause") not in _CUT_OFF or "tree" not in last.finished:
         return
     left = work.snapshot()
-    if not left.dirty or left.branch != work.build.branch or left.tree != last.finished["tree"]:
-        return
     ref = _ref(work, task, run, last.number)
-    if refs.resolve(work.git, ref) is None:
+    kept = refs.resolve(work.git, ref)
+    its = last.finished["tree"]
+    if not left.dirty or left.branch != work.build.branch:
+        return
+    if left.tree != its and (kept is None or not _half_set_back(work, left, its)):
+        return
+    if kept is None:
         when = last.finished["when"]
         message = f"br3: what attempt {last.number} at {work.build.id} {task.id} left when it was cut off"
         dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
@@ -37,6 +42,15 @@ def salvage(work: Work, task: Task) -> None:
             raise Br3Error(f"{ref} is somebody else's", hint=f"git update-ref -d {ref}")
         work.say("attempt.salvaged", "warning", task=task.id, ref=ref, commit=made)
     snapshots.set_back(work.worktree, left)
+
+
+def _half_set_back(work: Work, left: Snapshot, salvaged: str) -> bool:
+    """Whether each path is as it was put aside or as at the last commit: setting back was cut off, nobody's is lost."""
+
+    def differing(tree: str) -> set[str]:
+        return set(work.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", left.tree, tree).fields)
+
+    return not differing(salvaged) & differing(left.head_tree)
 
 
 def of_last(work: Work, task: Task) -> str | None:

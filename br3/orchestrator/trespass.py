@@ -70,6 +70,7 @@ def end(work: Work, task: str, attempt: int, tried: list[str], directory: Path, 
             work, task, attempt, "stash", f"left a stash, which all worktrees share: {named(stashed)}", stashes=stashed
         )
     _before(work).unlink(missing_ok=True)
+    (directory / _TRACE).unlink(missing_ok=True)  # as long as what the agent ran, arguments and all
 
 
 def _moved(work: Work, before: dict[str, Any], directory: Path) -> list[str]:

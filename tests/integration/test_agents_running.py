@@ -145,6 +145,7 @@ def test_an_agent_is_called_as_measured_and_gets_a_directory_of_the_build_s_own(
     assert claude.asked("--model") == ["sonnet"]
     assert claude.asked("--fallback-model") == ["opus,haiku"]
     assert repo.status()["builds"]["a"]["cost_usd"] == "0.25"
+    assert list(repo.common_dir.rglob("git.trace2.jsonl")) == []
     repo.br3("merge", "--trust")
     repo.br3("clean")
     assert not (repo.common_dir / "br3" / "agents" / "a").exists()
@@ -340,6 +341,34 @@ def test_a_key_or_account_that_is_not_accepted_stops_the_whole_run(
     assert all(build["verified"] for build in repo.status()["builds"].values())
 
 
+def _forget_all_after(repo: Scratch, kind: str) -> None:
+    """As if everything had been killed just when that event was written."""
+    last = repo.events(kind)[-1].ts
+    for segment in (repo.common_dir / "br3" / "journal").glob("*.jsonl"):
+        if not segment.is_symlink():
+            lines = [line for line in segment.read_bytes().splitlines() if json.loads(line)["ts"] <= last]
+            segment.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+@pytest.mark.parametrize("cause", ["auth", "budget"])
+def test_an_attempt_that_ended_the_build_is_the_last_though_all_was_killed_then(
+    repo: Scratch, claude: Fake, cause: str
+) -> None:
+    spent = failed(None, "over budget", terminal_reason="budget_exhausted", modelUsage={"m": {"costUSD": 0.1}})
+    step = {"auth": failed(401, "API Error: 401 Invalid API key"), "budget": spent}[cause]
+    claude.steps(a=[{**step, "write": {"paid.txt": "x"}}])
+    repo.plan(plan(head="budget_usd = 0.5"))
+    run(repo, code=None)
+    before = repo.head("build/a")
+    _forget_all_after(repo, "attempt.finished")
+    run(repo, code=4 if cause == "budget" else 1)
+    assert len(claude.calls()) == 1
+    assert [event.data["cause"] for event in repo.events("build.failed")] == [cause]
+    assert repo.head("build/a") == before
+    if cause == "budget":
+        assert repo.git("show", "build/a:paid.txt") == "x"
+
+
 def test_a_limit_met_by_one_build_holds_back_the_next_start_of_all(repo: Scratch, claude: Fake, tmp_path: Path) -> None:
     met = tmp_path / "limited"
     claude.steps(
@@ -446,6 +475,25 @@ def test_a_cut_off_attempt_goes_on_in_its_session_and_is_charged_once(
     assert repo.git("show", "build/a:half.txt") == "half"  # it found its files as it left them
     assert repo.status()["builds"]["a"]["cost_usd"] == "0.75"
     assert repo.events("usage.differs") == []
+
+
+def test_what_the_table_said_too_much_is_not_taken_off_the_next_attempt(repo: Scratch, claude: Fake) -> None:
+    model, counts = "claude-sonnet-5-5", {"input_tokens": 1000, "output_tokens": 1000}
+    message = {"id": "m", "model": model, "content": [], "usage": counts}
+    delta = {"type": "message_delta", "usage": counts}
+    turn = [{"type": "assistant", "message": message}, {"type": "stream_event", "api_message_id": "m", "event": delta}]
+    own = {"inputTokens": 1000, "outputTokens": 1000, "costUSD": 0.01}  # by the table it is 0.012
+    result = {**failed(None, "something else")["result"], "modelUsage": {model: own}}
+    claude.steps(
+        a=[
+            {"lines": turn, "result": result, "exit": 1},
+            done() | {"result": {**DONE, "modelUsage": {model: {**own, "costUSD": 0.03}}}},
+        ]
+    )
+    repo.plan(plan())
+    run(repo)
+    assert claude.asked("--resume")[1] is not None
+    assert Decimal(repo.status()["builds"]["a"]["cost_usd"]) == Decimal("0.03")
 
 
 def test_a_session_that_is_gone_is_not_gone_on_with(repo: Scratch, claude: Fake, tmp_path: Path, tracked: str) -> None:
@@ -737,6 +785,45 @@ def test_an_agent_without_sessions_begins_again_from_its_last_commit(
     repo.br3("merge", "--trust")
     assert told.data["commit"] in repo.br3("clean").out
     assert repo.git("for-each-ref", "refs/br3") == ""
+
+
+def test_putting_aside_that_was_cut_off_is_brought_to_its_end(repo: Scratch, tmp_path: Path, tracked: str) -> None:
+    ready, again, seen = tmp_path / "at_work", tmp_path / "again", tmp_path / "seen"
+    command = (
+        f"if test -e '{again}'; then test -e more.txt && printf found > '{seen}'; {writing('whole.txt')};"
+        f" else printf half > half.txt; printf more > more.txt; printf x > '{ready}'; while :; do :; done; fi"
+    )
+    repo.plan(shell_plan({"a": command}))
+    process = repo.start("run", "--trust")
+    until(ready.exists)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    again.touch()
+    ended = repo.events("attempt.finished")[0]
+    made = repo.git("commit-tree", "-p", ended.data["head"], "-m", "put aside", ended.data["tree"])
+    repo.git("update-ref", f"refs/br3/salvage/a/{ended.run}/1-1", made)
+    (repo.worktree("a") / "half.txt").unlink()
+    run(repo)
+    assert not seen.exists()
+    assert "more.txt" not in repo.git("ls-tree", "--name-only", "build/a")
+
+
+def test_a_repair_that_was_cut_off_is_named_to_the_next(repo: Scratch, tmp_path: Path, tracked: str) -> None:
+    ready, again, prompt = tmp_path / "at_work", tmp_path / "again", tmp_path / "prompt"
+    command = (
+        f"if test -e '{again}'; then cat > '{prompt}'; {writing('good.txt')}; elif test -e first.txt; then"
+        f" printf half > half.txt; printf x > '{ready}'; while :; do :; done; else {writing('first.txt')}; fi"
+    )
+    repo.plan(shell_plan({"a": command}, verify="test -e good.txt"))
+    process = repo.start("run", "--trust")
+    until(ready.exists)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    again.touch()
+    run(repo)
+    told = repo.events("attempt.salvaged")[0].data["ref"]
+    assert told in prompt.read_text()
+    assert repo.git("show", f"{told}:half.txt") == "half"
 
 
 def test_what_a_person_has_changed_since_is_not_put_aside(repo: Scratch, tmp_path: Path, tracked: str) -> None:
