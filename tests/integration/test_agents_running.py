@@ -145,7 +145,6 @@ def test_an_agent_is_called_as_measured_and_gets_a_directory_of_the_build_s_own(
     assert claude.asked("--model") == ["sonnet"]
     assert claude.asked("--fallback-model") == ["opus,haiku"]
     assert repo.status()["builds"]["a"]["cost_usd"] == "0.25"
-    assert list(repo.common_dir.rglob("git.trace2.jsonl")) == []
     repo.br3("merge", "--trust")
     repo.br3("clean")
     assert not (repo.common_dir / "br3" / "agents" / "a").exists()
@@ -620,7 +619,7 @@ def test_what_an_agent_does_beyond_its_ground_is_told_and_put_back(
     repo.git("config", "--add", "marker.kept", 'two = # "quoted"')
     hook = repo.write("commit-msg", "#!/bin/sh\nexit 0\n", root=repo.common_dir / "hooks")
     hook.chmod(0o755)
-    (repo.common_dir / "hooks" / "pre-push").symlink_to("commit-msg")
+    (repo.common_dir / "hooks" / "applypatch-msg").symlink_to("commit-msg")
     config = repo.git("config", "--list", "--local")
     there = _hooks(repo)
     common = repo.common_dir
@@ -630,6 +629,7 @@ def test_what_an_agent_does_beyond_its_ground_is_told_and_put_back(
     (common / "config.lock").unlink(missing_ok=True)
     told = repo.events("security.violation")
     assert [event.data["rule"] for event in told] == ([rule] if rule else [])
+    assert list(common.rglob("git.trace2.jsonl")) == []
     assert repo.git("config", "--list", "--local") == config
     assert _hooks(repo) == there
     if rule:
