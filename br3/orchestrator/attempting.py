@@ -25,7 +25,7 @@ from br3.agents.configuration import bring_back_login
 from br3.agents.process import Ended, Running, adopt, directory_for, start, watch
 from br3.errors import Br3Error
 from br3.orchestrator import confining, trespass
-from br3.orchestrator.choosing import Choice, Session, config_dir, fallbacks_within, spent_in
+from br3.orchestrator.choosing import Choice, Session, config_dir, fallbacks_within, gate_of, spent_in
 from br3.orchestrator.gate import Gate
 from br3.orchestrator.proving import disproof
 from br3.orchestrator.showing import Now
@@ -267,7 +267,7 @@ def _limits(
     work: Work, task: Task, number: int, reader: Reader, request: Request, told: Counter[str]
 ) -> Callable[[], None]:
     """Closes the gate for all builds at each rate limit that the agent meets, and opens it when it is answered."""
-    gate = Gate(work.common_dir, task.agent, request.model)
+    gate = gate_of(work, task, request.model)
     met, answered = told["rate_limit.hit"], len(work.view.tasks[task.id].attempts[number].usage)
 
     def look() -> None:
@@ -309,7 +309,7 @@ def _finish(
         nothing = Usage(None, 0, 0, 0, 0, cost_usd=Decimal(0), source=REJECTED)
         work.say("usage.recorded", task=task.id, attempt=number, **nothing.as_data())
     _compare(work, task, number, outcome)
-    gate = Gate(work.common_dir, task.agent, request.model)
+    gate = gate_of(work, task, request.model)
     if outcome.cause == "unreachable":
         gate.hit(None)
     if outcome.cause == "rate_limit":  # what the agent waited between its own tries is no answer to its giving up

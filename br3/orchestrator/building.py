@@ -27,8 +27,7 @@ from br3.orchestrator.attempting import (
     go_on,
     remove_stale_lock,
 )
-from br3.orchestrator.choosing import Choice, all_overloaded, choose
-from br3.orchestrator.gate import Gate
+from br3.orchestrator.choosing import Choice, all_overloaded, choose, gate_of
 from br3.orchestrator.verification import Verdict, verify
 from br3.orchestrator.working import Work
 from br3.plan.frozen import thaw
@@ -226,7 +225,7 @@ def _ready(work: Work, task: Task) -> Choice:
 
 def _wait_at_gate(work: Work, task: Task, choice: Choice) -> None:
     """Until the API takes requests again; BuildFailed when it has not for as long as an attempt may take."""
-    gate = Gate(work.common_dir, task.agent, choice.model)
+    gate = gate_of(work, task, choice.model)
     if all_overloaded(work, task):
         gate.hit(None)
     waited_s = _limited_s(work, task)

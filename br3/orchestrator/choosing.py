@@ -16,6 +16,7 @@ from typing import Any
 from br3.agents import Agent, Usage, agent
 from br3.agents.causes import CAUSES
 from br3.models.routing import Wanted, next_model, same
+from br3.orchestrator.gate import Gate
 from br3.orchestrator.working import Work
 from br3.plan.model import REPAIR, Task
 from br3.telemetry.replay import AttemptView
@@ -72,6 +73,12 @@ def choose(work: Work, task: Task) -> Choice:
     if other is None or other == model:
         return chosen
     return Choice(chosen.model, chosen.session, effective(agent(task.agent), last) or model, why)
+
+
+def gate_of(work: Work, task: Task, model: str) -> Gate:
+    """The gate of a model: one, whatever builds call it, and for those too that leave the choice to the agent."""
+    asked = agent(task.agent).default_model if model == AUTO else model
+    return Gate(work.common_dir, task.agent, same(asked) if asked else AUTO)
 
 
 def fallbacks_within(work: Work, task: Task, model: str) -> tuple[str, ...]:

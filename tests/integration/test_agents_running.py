@@ -374,7 +374,7 @@ def test_a_limit_met_by_one_build_holds_back_the_next_start_of_all(repo: Scratch
         a=[{**done("1"), "lines": [{**RETRY, "retry_delay_ms": 3000}], "started": str(met)}, done("2")],
         b=[{**done("1"), "until": str(met)}, done("2")],
     )
-    repo.plan(plan("ab", tasks=2))
+    repo.plan(plan("ab", tasks=2, b='model = "claude-sonnet-5-5"'))  # the same one by another name
     said = run(repo)
     hit = repo.events("rate_limit.hit")[0]
     assert (hit.build, hit.data["retry_after_s"]) == ("a", 3)
