@@ -288,7 +288,9 @@ def _stop_if_final(work: Work, task: Task, result: Result) -> None:
         raise Interrupted("stopped by the user")
     if result.cause in CAUSES and CAUSES[result.cause].answer == "stop_run":
         work.say("task.failed", "error", task=task.id, cause=result.cause, reason=result.why)
-        raise BuildFailed(result.cause, f"task {task.id}: {result.why}", _log_of_last(work, task), _of_key(task, result))
+        raise BuildFailed(
+            result.cause, f"task {task.id}: {result.why}", _log_of_last(work, task), _of_key(task, result)
+        )
     if result.cause == "budget":
         facts = work.view.tasks[task.id].attempts[result.number].finished if result.number else {}
         if facts.get("branch") == work.build.branch:
