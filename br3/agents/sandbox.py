@@ -218,6 +218,14 @@ def _below_tmp(ground: Ground) -> list[Path]:
     return [place for place in places if place.is_relative_to(_TMP) and place != _TMP]
 
 
+def below_tmp_on_path(path: str) -> tuple[Path, ...]:
+    """The directories of PATH that would vanish with ``/tmp``, with what lies beside a ``bin`` that is one of them."""
+    entries = (Path(entry) for entry in path.split(os.pathsep) if entry)
+    below = [entry for entry in entries if entry.is_relative_to(_TMP) and entry.is_dir()]
+    whole = (entry.parent if entry.name in ("bin", ".bin") and entry.parent != _TMP else entry for entry in below)
+    return tuple(dict.fromkeys(whole))
+
+
 def _locks(directory: str, names: list[str]) -> set[str]:
     return {name for name in names if name.endswith(".lock")}
 
@@ -226,6 +234,7 @@ __all__ = [
     "SECRET_FILES",
     "SECRET_PLACES",
     "Ground",
+    "below_tmp_on_path",
     "bring_back",
     "check",
     "git_dirs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -83,7 +84,7 @@ def _ground(work: Work, chosen: Agent | None, request: Request) -> sandbox.Groun
         private=work.common_dir / "br3" / "agents" / work.build.id / "sandbox",
         home=Path.home(),
         network=request.network,
-        readable=tuple(read),
+        readable=(*sandbox.below_tmp_on_path(os.environ.get("PATH", "")), *read),
         writable=tuple(opened),
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import until
-from tests.external.agents import BUBBLEWRAP, Api, install_wrappers, missing
+from tests.external.agents import BUBBLEWRAP, EXTERNAL, Api, install_wrappers, missing
 
 FAKE_API = Path(__file__).parents[1] / "fakes" / "fake_api.py"
 
@@ -47,7 +47,8 @@ def environment(sealed: Path, api: Api) -> dict[str, str]:
     tools = sealed / "tools"
     install_wrappers(tools, sealed, api)
     return {
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        # What is on PATH is seen in the sandbox, wherever this checkout lies.
+        "PATH": os.pathsep.join([str(tools), os.environ["PATH"], str(EXTERNAL / "node_modules" / ".bin")]),
         "ANTHROPIC_API_KEY": "sk-" + "ant-" + "loopback-only-0000000000",
         "OPENAI_API_KEY": "sk-" + "loopback-only-0000000000",
         "GEMINI_API_KEY": "AI" + "za" + "loopback-only-" + "0" * 21,

@@ -240,3 +240,16 @@ def test_a_machine_without_bubblewrap_is_refused_with_the_package(monkeypatch: p
     with pytest.raises(Refused) as error:
         sandbox.check()
     assert "bubblewrap" in (error.value.hint or "")
+
+
+def test_programs_on_path_are_seen_also_below_the_temporary_directory(ground: Ground, tmp_path: Path) -> None:
+    tool = tmp_path / "package" / "bin" / "tool"
+    tool.parent.mkdir(parents=True)
+    (tmp_path / "package" / "data").write_text("beside it")
+    tool.write_text(f"#!/bin/sh\ncat '{tmp_path}/package/data'\n")
+    tool.chmod(0o755)
+    path = os.pathsep.join([str(tool.parent), os.environ["PATH"]])
+    opened = replace(ground, readable=sandbox.below_tmp_on_path(path))
+    done = subprocess.run(sandbox.wrap([str(tool)], opened), capture_output=True, text=True)
+    assert done.stdout == "beside it", done.stderr
+    assert subprocess.run(sandbox.wrap([str(tool)], ground), capture_output=True).returncode != 0
