@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
 
 from br3.agents.base import Failure
 
@@ -103,6 +102,8 @@ def retry_after(header: object, date: object = None) -> float | None:
         return max(0.0, float(str(header)))
     except ValueError:
         pass
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, (parsedate_to_datetime(str(header)) - parsedate_to_datetime(str(date))).total_seconds())
     except (ValueError, TypeError):

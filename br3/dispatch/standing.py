@@ -17,7 +17,7 @@ from typing import Any
 
 from br3.dispatch.sessions import Session
 from br3.orchestrator import verdicts
-from br3.orchestrator.building import task_digest
+from br3.orchestrator.asking import task_digest
 from br3.plan.model import Build
 from br3.repo import refs, worktrees
 from br3.repo.refs import CommitId, TreeId

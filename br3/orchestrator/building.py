@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import signal
 import threading
@@ -16,6 +14,7 @@ from br3.agents.causes import CAUSES
 from br3.agents.keys import find
 from br3.errors import OVER_BUDGET, Br3Error, Interrupted
 from br3.orchestrator import prompts, salvaging, stopping, verdicts
+from br3.orchestrator.asking import task_digest
 from br3.orchestrator.attempting import (
     MOST_INTERRUPTED,
     NOT_COUNTED,
@@ -31,7 +30,7 @@ from br3.orchestrator.choosing import Choice, all_overloaded, choose, gate_of
 from br3.orchestrator.verification import Verdict, verify
 from br3.orchestrator.working import Work
 from br3.plan.frozen import thaw
-from br3.plan.model import REPAIR, Build, Task
+from br3.plan.model import REPAIR, Task
 from br3.repo import refs, worktrees
 from br3.telemetry import BuildView, Journal, Lock, LockHeld, read_events, replay
 from br3.telemetry.replay import RunView, TaskView, lineage
@@ -111,12 +110,6 @@ def open_work(common_dir: Path, run: str, build_id: str, *, gen: int) -> Work:
         view=mine.builds.get(build_id) or BuildView(build_id),
         chain=lineage(runs, run),
     )
-
-
-def task_digest(build: Build, task: Task) -> str:
-    """What a task was asked to do; work is carried over to a later run only for an equal task."""
-    asked = [build.id, build.prompt, task.id, task.title, task.prompt, task.agent, task.command]
-    return hashlib.sha256(json.dumps([*asked, list(task.deliverables)]).encode()).hexdigest()[:24]
 
 
 def _build(work: Work) -> None:

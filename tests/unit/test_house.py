@@ -104,6 +104,13 @@ def test_heavy_packages_are_not_imported_before_they_are_needed(module: str) -> 
     assert not loaded & {"duckdb", "anthropic", "git", "pydantic", "rich", "psutil", "dotenv"}
 
 
+def test_who_looks_at_builds_loads_nothing_that_runs_them() -> None:
+    program = "import sys, br3.dispatch.standing; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    running = {"br3.orchestrator.building", "br3.agents", "br3.models", "ctypes", "email", "importlib.metadata"}
+    assert not set(done.stdout.split()) & running
+
+
 def test_status_needs_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys\nfrom br3.cli import main\n"
