@@ -495,6 +495,23 @@ def test_what_the_table_said_too_much_is_not_taken_off_the_next_attempt(repo: Sc
     assert Decimal(repo.status()["builds"]["a"]["cost_usd"]) == Decimal("0.03")
 
 
+def test_a_task_that_is_asked_something_else_begins_a_new_session(
+    repo: Scratch, claude: Fake, tmp_path: Path, tracked: str
+) -> None:
+    ready = tmp_path / "at work"
+    claude.steps(a=[{"started": str(ready), "until": "never"}, done()])
+    repo.plan(plan())
+    process = repo.start("run", "--trust")
+    until(ready.exists)
+    until(lambda: repo.events("attempt.started"))
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    repo.plan(plan().replace("Write.", "Write something else."))
+    run(repo)
+    assert claude.asked("--resume") == [None, None]
+    assert "Write something else." in claude.calls()[1]["prompt"]
+
+
 def test_a_session_that_is_gone_is_not_gone_on_with(repo: Scratch, claude: Fake, tmp_path: Path, tracked: str) -> None:
     ready = tmp_path / "at work"
     claude.steps(a=[{"write": {"half.txt": "half"}, "started": str(ready), "until": "never"}, done()])
