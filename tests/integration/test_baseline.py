@@ -1,0 +1,87 @@
+"""What all worktrees share, while agents of several builds work, begin, end and die."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from br3.telemetry import Lock
+from br3.workspace import baseline, children
+from tests.conftest import Scratch
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "kept"
+
+
+def has(repo: Scratch, key: str) -> bool:
+    return repo.git("config", "--local", "--get", key, check=False) != ""
+
+
+def test_what_changed_while_nobody_was_at_work_is_the_user_s_own(repo: Scratch, kept: Path) -> None:
+    with Lock(repo.common_dir, "build", "a"):
+        baseline.begin(repo.common_dir, "a", kept)
+        baseline.end(repo.common_dir, "a", kept)
+    repo.git("config", "mine.own", "yes")
+    assert baseline.end(repo.common_dir, "a", kept) == []  # again, after a crash
+    assert baseline.begin(repo.common_dir, "b", kept) == []
+    assert baseline.end(repo.common_dir, "b", kept) == []
+    assert has(repo, "mine.own")
+
+
+def test_what_changed_since_an_attempt_was_cut_off_is_told_and_left(repo: Scratch, kept: Path) -> None:
+    baseline.begin(repo.common_dir, "a", kept)  # whose lock is not held: it is dead
+    repo.git("config", "mine.own", "yes")
+    (change,) = baseline.begin(repo.common_dir, "b", kept)
+    assert (change.what, change.undone) == (("mine.own",), False)
+    assert baseline.end(repo.common_dir, "b", kept) == []  # told once
+    assert has(repo, "mine.own")
+
+
+def test_what_changed_before_another_one_began_is_put_back(repo: Scratch, kept: Path) -> None:
+    with Lock(repo.common_dir, "build", "a"):
+        baseline.begin(repo.common_dir, "a", kept)
+        repo.git("config", "core.hooksPath", "/evil")
+        (change,) = baseline.begin(repo.common_dir, "b", kept)
+        assert (change.what, change.undone, change.at_work) == (("core.hookspath",), True, ("a",))
+        assert not has(repo, "core.hooksPath")
+        repo.git("config", "core.hooksPath", "/evil")
+        (change,) = baseline.end(repo.common_dir, "b", kept)
+        assert set(change.at_work) == {"a", "b"}
+        assert not has(repo, "core.hooksPath")
+
+
+def test_an_attempt_that_was_cut_off_is_held_to_it_while_others_work(repo: Scratch, kept: Path) -> None:
+    baseline.begin(repo.common_dir, "b", kept)
+    with Lock(repo.common_dir, "build", "a"), Lock(repo.common_dir, "build", "b"):
+        baseline.begin(repo.common_dir, "a", kept)
+        baseline.begin(repo.common_dir, "b", kept)
+        repo.git("config", "core.hooksPath", "/evil")
+        (change,) = baseline.end(repo.common_dir, "b", kept, cut_off=True)
+        assert change.undone and not has(repo, "core.hooksPath")
+        repo.git("config", "mine.own", "yes")
+        (change,) = baseline.end(repo.common_dir, "a", kept, cut_off=True)
+        assert not change.undone and has(repo, "mine.own")
+
+
+def test_an_agent_cannot_have_its_changes_taken_for_the_user_s(
+    repo: Scratch, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Lock(repo.common_dir, "build", "a"):
+        baseline.begin(repo.common_dir, "a", kept)
+        repo.git("config", "core.hooksPath", "/evil")
+        with monkeypatch.context() as inside:
+            inside.setenv(children.MARK, "a's")
+            baseline.renew(repo.common_dir)
+        assert baseline.end(repo.common_dir, "a", kept)
+        assert not has(repo, "core.hooksPath")
+
+
+def test_git_s_samples_and_what_it_notes_of_branches_are_nobody_s(repo: Scratch, kept: Path) -> None:
+    with Lock(repo.common_dir, "build", "a"):
+        baseline.begin(repo.common_dir, "a", kept)
+        repo.write("new.sample", "", root=repo.common_dir / "hooks")
+        repo.git("config", "branch.x.remote", "origin")
+        assert baseline.end(repo.common_dir, "a", kept) == []
