@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 from datetime import datetime
 from decimal import Decimal
@@ -702,11 +703,7 @@ def test_what_the_user_changed_after_everything_was_killed_is_told_and_left(
     repo.plan(plan())
     process = repo.start("run", "--trust")
     until(ready.exists)
-    process.kill()
-    process.communicate()
-    for killed in [p for p in psutil.process_iter() if _of(p, tracked)]:
-        if killed.pid != os.getpid():
-            killed.kill()
+    _kill_all(process, tracked)
     repo.git("config", "mine.own", "yes")
     run(repo)
     assert repo.git("config", "mine.own") == "yes"
@@ -732,6 +729,29 @@ def test_the_user_s_own_changes_while_agents_work_are_left_alone(
     assert repo.events("security.violation") == []
     assert repo.git("config", "branch.mine.merge") == "refs/heads/main"
     assert repo.br3("hooks", "status").code == 0
+
+
+def test_a_branch_that_the_user_takes_to_the_build_s_earlier_work_is_no_agent_s_doing(
+    repo: Scratch, claude: Fake, tmp_path: Path, tracked: str
+) -> None:
+    ready, go = tmp_path / "at_work", tmp_path / "go"
+    reading = "git -C ../../project log -1 > /dev/null"
+    claude.steps(a=[done("one"), done("two", shell=reading, started=str(ready), until=str(go))])
+    repo.plan(plan(tasks=2))
+    process = repo.start("run", "--trust")
+    until(ready.exists)
+    repo.git("merge", "-q", "--ff-only", "build/a")
+    go.touch()
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert repo.events("security.violation") == []
+
+
+def test_a_stash_is_told_of_once(repo: Scratch, claude: Fake) -> None:
+    claude.steps(a=[done("one", shell="printf x > b; git add b; git stash -q"), done("two")])
+    repo.plan(plan(tasks=2))
+    run(repo)
+    assert [(e.task, e.data["rule"]) for e in repo.events("security.violation")] == [("T0", "stash")]
 
 
 def test_what_agents_do_just_now_is_there_to_be_read(repo: Scratch, claude: Fake, tmp_path: Path, tracked: str) -> None:
@@ -776,8 +796,9 @@ def test_a_key_that_cannot_be_one_is_told_without_being_shown(
     assert "nonsense" not in said.all
 
 
+@pytest.mark.parametrize("how", ["cancelled", "killed"])
 def test_an_agent_without_sessions_begins_again_from_its_last_commit(
-    repo: Scratch, tmp_path: Path, tracked: str
+    repo: Scratch, tmp_path: Path, tracked: str, how: str
 ) -> None:
     ready = tmp_path / "at work"
     again = tmp_path / "again"
@@ -789,14 +810,17 @@ def test_an_agent_without_sessions_begins_again_from_its_last_commit(
     repo.plan(shell_plan({"a": command}))
     process = repo.start("run", "--trust")
     until(ready.exists)
-    process.send_signal(signal.SIGINT)
-    process.communicate()
+    if how == "killed":
+        _kill_all(process, tracked)
+    else:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
     again.touch()
     run(repo)
     assert not seen.exists()
     told = repo.events("attempt.salvaged")[0]
     assert repo.git("show", f"{told.data['ref']}:half.txt") == "half"
-    prompts = sorted((repo.common_dir / "br3" / "runs").glob("*/a/1-1/prompt.md"), key=lambda p: p.stat().st_mtime)
+    prompts = sorted((repo.common_dir / "br3" / "runs").glob("*/a/1-*/prompt.md"), key=lambda p: p.stat().st_mtime)
     assert told.data["ref"] in prompts[-1].read_text()
     assert "half.txt" not in repo.git("ls-tree", "--name-only", "build/a")
     repo.br3("merge", "--trust")
@@ -888,6 +912,14 @@ def test_an_agent_whose_orchestrator_was_killed_is_ended_or_taken_over(
         repo.br3("clean", code=3)
     left = [" ".join(_words(p)) for p in psutil.process_iter() if _of(p, tracked) and "BR3_MARK" in _environ(p)]
     assert left == []
+
+
+def _kill_all(process: subprocess.Popen[str], tracked: str) -> None:
+    """SIGKILL for br3 and all that it has started."""
+    process.kill()
+    process.communicate()
+    for killed in [p for p in psutil.process_iter() if p.pid != os.getpid() and _of(p, tracked)]:
+        killed.kill()
 
 
 def _words(process: psutil.Process) -> list[str]:
