@@ -207,7 +207,7 @@ def _do_task(work: Work, task: Task) -> None:
 def _ready(work: Work, task: Task) -> Choice:
     """What the next attempt gets, once the gate lets it start; the worktree as it is to begin from."""
     choice = choose(work, task)
-    if choice.session is None and task.id != REPAIR:  # a repair goes on with what lies there
+    if choice.session is None:
         salvaging.salvage(work, task)
     if choice.left is not None:
         told: dict[str, Any] = {"from": choice.left, "to": choice.model, "reason": choice.why, "by": "br3"}
