@@ -83,7 +83,7 @@ def install(
     without them, UsageError when ``form`` needs a newer git.
     """
     common_dir, git = repository.common_dir, Git(repository.worktree or repository.common_dir)
-    with Lock(common_dir, "hooks", "install").acquire(wait_s=10):
+    with Lock(common_dir, "hooks", "install").acquire(wait_s=10), baseline.ours(common_dir):
         before = read(common_dir)
         # Shims go on working when git becomes newer; the configuration does not when it becomes older.
         chosen = form or ("shims" if before and before.form == "shims" else _best_form(git))
@@ -117,7 +117,6 @@ def install(
                 elif shims.is_our_shim(directory / hook):
                     notes += _take_out_one(common_dir, directory, hook, kept)
         _write(common_dir, made)
-        baseline.renew(common_dir)
         kept = made.directories.get(str(directory), {}) if directory else {}
         return Done(chosen, directory, wanted, _makers(kept), tuple(notes))
 
@@ -140,7 +139,7 @@ def uninstall(repository: Repository) -> Done:
     """Take out what ``install`` put in, in every directory that it did; put back what was there. Refused when nothing
     is installed."""
     common_dir = repository.common_dir
-    with Lock(common_dir, "hooks", "install").acquire(wait_s=10):
+    with Lock(common_dir, "hooks", "install").acquire(wait_s=10), baseline.ours(common_dir):
         made = read(common_dir)
         if made is None:  # also without a manifest, or with a damaged one: what git looks into is known
             git = Git(repository.worktree or common_dir)
@@ -156,7 +155,6 @@ def uninstall(repository: Repository) -> Done:
         for place in list(made.directories):
             notes += _take_out(common_dir, made, Path(place))
         _remove_home(common_dir)
-        baseline.renew(common_dir)
         return Done(made.form, None, made.hooks, kept, tuple(notes))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,14 +75,38 @@ def end(common_dir: Path, build: str, kept: Path, *, cut_off: bool = False) -> l
     return found
 
 
-def renew(common_dir: Path) -> None:
-    """Configuration or hooks were changed by the user through br3; from inside an agent this does nothing."""
-    if os.environ.get(children.MARK) or not _path(common_dir).exists():
+@contextmanager
+def ours(common_dir: Path) -> Iterator[None]:
+    """What changes meanwhile is br3's own doing, or a command's that the user has approved: it is not put back.
+
+    From inside an agent this does nothing.
+    """
+    before = _taken(common_dir)
+    try:
+        yield
+    finally:
+        after = _taken(common_dir)
+        if after != before and not os.environ.get(children.MARK):
+            with _lock(common_dir):
+                _adopt(common_dir, before, after)
+
+
+def _adopt(common_dir: Path, before: _State, after: _State) -> None:
+    state = _read(common_dir)
+    if not state.at_work:
         return
-    with _lock(common_dir):
-        state = _taken(common_dir)
-        state.at_work = _read(common_dir).at_work
-        _write(common_dir, state)
+    for name in {*before.hooks, *after.hooks}:
+        if before.hooks.get(name) != after.hooks.get(name):
+            state.hooks.pop(name, None)
+            state.hooks |= {name: after.hooks[name]} if name in after.hooks else {}
+    git = Git(common_dir)
+    try:
+        old, new = _entries(git, before.config), _entries(git, after.config)
+        keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+        state.config = _with(git, common_dir / "config", state.config, keys, new)
+    except GitError:  # an agent has broken the file meanwhile: that is seen when it ends
+        pass
+    _write(common_dir, state)
 
 
 def _others_at_work(common_dir: Path, state: _State, build: str) -> list[str]:
@@ -117,14 +142,25 @@ def _config(common_dir: Path, before: str | None, kept: Path, *, undo: bool) -> 
     keys = [key for key in keys if not key.startswith(_ANYBODYS)]
     if keys and undo:
         _keep(kept / "config", now)
-        # In a copy: a lock that an agent has left would keep git from the file itself for ever.
-        draft = _draft(path, now)
+        text = _with(git, path, now, keys, wanted)
+        _replace(path, text)
+    return keys
+
+
+def _with(git: Git, path: Path, text: str | None, keys: Sequence[str], values: Mapping[str, list[str]]) -> str:
+    """The text of a configuration in which the keys have these values.
+
+    Made in a copy beside ``path``: a lock that an agent has left would keep git from the file itself for ever.
+    """
+    draft = _draft(path, text)
+    try:
         for key in keys:
             git("config", "--file", str(draft), "--unset-all", key, ok=(0, 5))
-            for value in wanted.get(key, []):
+            for value in values.get(key, []):
                 git("config", "--file", str(draft), "--add", key, value)
-        draft.replace(path)
-    return keys
+        return _text(draft) or ""
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _entries(git: Git, text: str | None) -> dict[str, list[str]]:

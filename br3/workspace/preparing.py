@@ -25,7 +25,7 @@ from br3.repo.runner import Git
 from br3.repo.snapshots import file_digest
 from br3.repo.worktrees import Repository, Worktree, worktree_path
 from br3.telemetry import Journal, Lock
-from br3.workspace import children, environments
+from br3.workspace import baseline, children, environments
 from br3.workspace.copying import bring_along, matching, remove_drafts
 
 NOTES = "br3.json"
@@ -334,7 +334,10 @@ def _run_each(
         with log.open("a") as text:
             text.write(f"$ {command}\n")
         env = children.environment(path, facts, build.env)
-        done = children.run_command(command, cwd=path, env=env, log=log, timeout_s=build.timeout_s, cancel=site.cancel)
+        with baseline.ours(common_dir):
+            done = children.run_command(
+                command, cwd=path, env=env, log=log, timeout_s=build.timeout_s, cancel=site.cancel
+            )
         if done.cause == "cancelled":
             raise Interrupted(f"the set-up of {build.id} was stopped")
         if not done.ok:

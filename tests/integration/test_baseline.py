@@ -8,7 +8,7 @@ import pytest
 
 from br3.telemetry import Lock
 from br3.workspace import baseline, children
-from tests.conftest import Scratch
+from tests.conftest import Scratch, shell_plan, toml, writing
 
 
 @pytest.fixture
@@ -71,12 +71,51 @@ def test_an_agent_cannot_have_its_changes_taken_for_the_user_s(
 ) -> None:
     with Lock(repo.common_dir, "build", "a"):
         baseline.begin(repo.common_dir, "a", kept)
-        repo.git("config", "core.hooksPath", "/evil")
         with monkeypatch.context() as inside:
             inside.setenv(children.MARK, "a's")
-            baseline.renew(repo.common_dir)
+            with baseline.ours(repo.common_dir):
+                repo.git("config", "core.hooksPath", "/evil")
         assert baseline.end(repo.common_dir, "a", kept)
         assert not has(repo, "core.hooksPath")
+
+
+def test_what_br3_and_approved_commands_change_stays_and_what_agents_change_beside_it_does_not(
+    repo: Scratch, kept: Path
+) -> None:
+    hooks = repo.common_dir / "hooks"
+    repo.write("gone", "#!/bin/sh\n", root=hooks)
+    repo.git("config", "set-up.value", "before")
+    with Lock(repo.common_dir, "build", "a"):
+        baseline.begin(repo.common_dir, "a", kept)
+        repo.git("config", "core.hooksPath", "/evil")
+        repo.write("evil", "#!/bin/sh\n", root=hooks)
+        with baseline.ours(repo.common_dir):
+            repo.git("config", "filter.lfs.clean", "git-lfs clean -- %f")
+            repo.git("config", "set-up.value", "after")
+            repo.write("pre-push", "#!/bin/sh\n", root=hooks)
+            (hooks / "gone").unlink()
+        changes = {change.rule: change.what for change in baseline.end(repo.common_dir, "a", kept)}
+    assert changes == {"git-config": ("core.hookspath",), "hooks": ("evil",)}
+    assert repo.git("config", "filter.lfs.clean") == "git-lfs clean -- %f"
+    assert repo.git("config", "set-up.value") == "after"
+    assert not has(repo, "core.hooksPath")
+    assert sorted(path.name for path in hooks.iterdir() if path.suffix != ".sample") == ["pre-push"]
+
+
+def test_what_set_up_changes_for_one_build_while_another_s_agent_works_stays(repo: Scratch, tmp_path: Path) -> None:
+    waits = f"{making_of(tmp_path)} ; until test -e '{tmp_path}/go'; do :; done; {writing('a.txt')}"
+    changes = f"until test -e '{tmp_path}/at-work'; do :; done; git config filter.x.clean cat; touch_ '{tmp_path}/go'"
+    text = shell_plan({"a": waits, "b": writing("b.txt")}).replace(
+        'id = "b"\n', f'id = "b"\nsetup = [{toml(changes.replace("touch_", "printf x >"))}]\n'
+    )
+    repo.plan(text)
+    repo.br3("run", "--trust")
+    assert repo.events("security.violation") == []
+    assert repo.git("config", "filter.x.clean") == "cat"
+
+
+def making_of(tmp_path: Path) -> str:
+    return f"printf x > '{tmp_path}/at-work'"
 
 
 def test_git_s_samples_and_what_it_notes_of_branches_are_nobody_s(repo: Scratch, kept: Path) -> None:
