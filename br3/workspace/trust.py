@@ -100,7 +100,7 @@ def require(
         if ask is None:
             raise Refused(
                 f"not approved: {len(wanted)} of the plan's commands, such as: {_first_line(wanted[0].text)}",
-                hint="br3 trust (look, then approve), or --trust / BR3_TRUST=1 for unattended use",
+                hint="br3 trust --list shows them; br3 trust on a terminal, or --trust / BR3_TRUST=1, approves them",
             )
         if not ask(wanted):
             raise Refused("the plan's commands were not approved; nothing was run", hint="br3 trust")
