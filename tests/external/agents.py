@@ -56,7 +56,7 @@ _OPENCODE = {
         "loopback": {
             "npm": "@ai-sdk/openai-compatible",
             "name": "loopback",
-            "options": {"baseURL": "{env:LOOPBACK}", "apiKey": "{env:OPENAI_API_KEY}"},
+            "options": {"baseURL": "{env:LOOPBACK}", "apiKey": "{env:" + "OPENAI_API_KEY}"},
             "models": {MODELS["opencode"].partition("/")[2]: {}},
         }
     }
