@@ -20,7 +20,8 @@ from br3.workspace.baseline import Change
 
 _FILE = "before.json"
 _TRACE = "git.trace2.jsonl"
-_MOVING = frozenset("commit merge rebase reset cherry-pick revert pull am update-ref branch checkout switch".split())
+_FROM_AFAR = frozenset({"update-ref", "branch", "fetch", "push"})
+_MOVING = _FROM_AFAR | set("commit merge rebase reset cherry-pick revert pull am checkout switch".split())
 
 
 def begin(work: Work) -> None:
@@ -79,12 +80,14 @@ def _moved(work: Work, before: dict[str, Any], directory: Path) -> list[str]:
     if not changed:
         return []
     been = _been_at(work, int(before["reflog"]))
-    ran_in = _ran_in(directory)
+    ran_in, commands = _ran(directory)
     trees = {tree.branch: str(tree.path) in ran_in for tree in worktrees.list_worktrees(work.git)}
     others = {build.branch for build in work.plan.builds}
 
     def its_doing(name: str) -> bool:
-        if now.get(name) in been:
+        # One that is checked out elsewhere and is where this one's HEAD was: most likely it was only read, by a merge
+        # or a reset, unless the agent ran what sets a ref from afar.
+        if now.get(name) in been and (name not in trees or commands & _FROM_AFAR):
             return name in was or name not in others
         # Other builds' branches are made and removed by br3 all the time.
         return trees.get(name, name not in others)
@@ -92,10 +95,10 @@ def _moved(work: Work, before: dict[str, Any], directory: Path) -> list[str]:
     return [name for name in changed if its_doing(name)]
 
 
-def _ran_in(directory: Path) -> set[str]:
-    """The worktrees in which the agent ran a git command that may move a branch."""
+def _ran(directory: Path) -> tuple[set[str], set[str]]:
+    """The worktrees in which the agent ran a git command that may move a branch, and the names of those commands."""
     places: dict[str, str] = {}
-    moving: set[str] = set()
+    moving: dict[str, str] = {}
     try:
         with (directory / _TRACE).open("rb") as trace:
             for line in trace:
@@ -106,10 +109,10 @@ def _ran_in(directory: Path) -> set[str]:
                 if event.get("event") == "def_repo":
                     places.setdefault(sid, str(event.get("worktree")))
                 elif event.get("name") in _MOVING:
-                    moving.add(sid)
+                    moving[sid] = str(event["name"])
     except OSError:
-        return set()
-    return {places[sid] for sid in moving if sid in places}
+        return set(), set()
+    return {places[sid] for sid in moving if sid in places}, set(moving.values())
 
 
 def _been_at(work: Work, offset: int) -> set[str]:

@@ -626,6 +626,7 @@ EVIL_HOOK = "printf '#!/bin/sh\\n' > {common}/hooks/post-checkout; chmod +x {com
         ("git branch rogue", "branch", None),
         ("git checkout -q -b rogue; git commit -q --allow-empty -m x; git checkout -q build/a", "branch", None),
         ("git -C ../../project commit -q --allow-empty -m x", "branch", None),
+        ("git commit -q --allow-empty -m x; git update-ref refs/heads/main HEAD", "branch", None),
         ("cd ../../project && git log -1 > /dev/null", None, None),
         ("printf x > b; git add b; git stash -q", "stash", None),
     ],
@@ -946,3 +947,19 @@ def test_sums_are_decimals(repo: Scratch, claude: Fake) -> None:
     run(repo)
     costs = [Decimal(build["cost_usd"]) for build in repo.status()["builds"].values()]
     assert sum(costs) == Decimal("0.3")
+
+
+def test_the_same_commit_in_two_builds_and_a_merge_of_what_others_did_are_no_trespass(
+    repo: Scratch, claude: Fake, tmp_path: Path
+) -> None:
+    save = "printf x > agent.txt; git add agent.txt; git commit -q -m same"
+    there = tmp_path / "committed"
+    claude.steps(
+        a=[{"shell": f"{save}; printf x > '{there}'", "result": DONE}],
+        b=[{"shell": f"until test -e '{there}'; do :; done; {save}", "result": DONE}],
+        c=[{"shell": f"until test -e '{there}'; do :; done; git merge -q build/a", "result": DONE}],
+    )
+    repo.plan(plan("abc"))
+    run(repo)
+    assert repo.head("build/a") == repo.head("build/b") == repo.head("build/c")
+    assert repo.events("security.violation") == []
