@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from br3.telemetry import Lock, is_held
 from br3.workspace import children
 
 _LOCK_S = 30.0
+_WAIT_S = 30.0
+_LOOK_S = 0.1
 
 # Git itself writes these for whoever makes or removes a branch; they run nothing.
 _ANYBODYS = ("branch.",)
@@ -41,6 +45,8 @@ class _State:
     config: str | None = None
     hooks: dict[str, list[str]] = field(default_factory=dict)
     at_work: list[str] = field(default_factory=list)
+    ours: list[str] = field(default_factory=list)
+    """What br3 itself, or an approved command, may be changing just now: process ids and a number each."""
 
 
 def begin(common_dir: Path, build: str, kept: Path) -> list[Change]:
@@ -51,9 +57,10 @@ def begin(common_dir: Path, build: str, kept: Path) -> list[Change]:
     with _lock(common_dir):
         state = _read(common_dir)
         living = _others_at_work(common_dir, state, build)
-        found = _compare(common_dir, state, kept, undo=bool(living)) if state.at_work else []
+        compare = state.at_work and not (living and _busy(state))
+        found = _compare(common_dir, state, kept, undo=bool(living)) if compare else []
         if not living:
-            state = _taken(common_dir)
+            state = replace(_taken(common_dir), ours=state.ours)
         state.at_work = [*living, build]
         _write(common_dir, state)
     return found
@@ -62,17 +69,23 @@ def begin(common_dir: Path, build: str, kept: Path) -> list[Change]:
 def end(common_dir: Path, build: str, kept: Path, *, cut_off: bool = False) -> list[Change]:
     """An agent of ``build`` has ended: what was changed is put back, and what stood there goes to ``kept``.
 
-    With ``cut_off`` nobody was there when it ended: what was changed is only told of, unless others are at work.
+    With ``cut_off`` nobody was there when it ended: what was changed is only told of, unless others are at work. A
+    set-up that is at it just now is waited for, so that its changes are known from an agent's; for half a minute.
     """
-    with _lock(common_dir):
-        state = _read(common_dir)
-        if build not in state.at_work:
-            return []
-        undo = not cut_off or bool(_others_at_work(common_dir, state, build))
-        found = _compare(common_dir, state, kept, undo=undo)
-        state.at_work = [other for other in state.at_work if other != build]
-        _write(common_dir, state)
-    return found
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        with _lock(common_dir):
+            state = _read(common_dir)
+            if build not in state.at_work:
+                return []
+            busy = _busy(state)
+            if not busy or time.monotonic() >= deadline:
+                undo = not busy and (not cut_off or bool(_others_at_work(common_dir, state, build)))
+                found = _compare(common_dir, state, kept, undo=undo)
+                state.at_work = [other for other in state.at_work if other != build]
+                _write(common_dir, state)
+                return found
+        time.sleep(_LOOK_S)
 
 
 @contextmanager
@@ -81,32 +94,54 @@ def ours(common_dir: Path) -> Iterator[None]:
 
     From inside an agent this does nothing.
     """
-    before = _taken(common_dir)
+    if os.environ.get(children.MARK):
+        yield
+        return
+    mine = f"{os.getpid()} {threading.get_ident()} {time.monotonic_ns()}"
+    with _lock(common_dir):
+        before = _taken(common_dir)
+        state = _read(common_dir)
+        state.ours = [*(one for one in state.ours if _lives(one)), mine]
+        _write(common_dir, state)
     try:
         yield
     finally:
-        after = _taken(common_dir)
-        if after != before and not os.environ.get(children.MARK):
-            with _lock(common_dir):
-                _adopt(common_dir, before, after)
+        with _lock(common_dir):
+            state = _read(common_dir)
+            state.ours = [one for one in state.ours if one != mine]
+            if state.at_work:
+                _adopt(common_dir, state, before, _taken(common_dir))
+            _write(common_dir, state)
 
 
-def _adopt(common_dir: Path, before: _State, after: _State) -> None:
-    state = _read(common_dir)
-    if not state.at_work:
-        return
+def _adopt(common_dir: Path, state: _State, before: _State, after: _State) -> None:
     for name in {*before.hooks, *after.hooks}:
         if before.hooks.get(name) != after.hooks.get(name):
             state.hooks.pop(name, None)
             state.hooks |= {name: after.hooks[name]} if name in after.hooks else {}
+    if before.config == after.config:
+        return
     git = Git(common_dir)
     try:
         old, new = _entries(git, before.config), _entries(git, after.config)
         keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
         state.config = _with(git, common_dir / "config", state.config, keys, new)
     except GitError:  # an agent has broken the file meanwhile: that is seen when it ends
-        pass
-    _write(common_dir, state)
+        return
+
+
+def _busy(state: _State) -> bool:
+    return any(_lives(one) for one in state.ours)
+
+
+def _lives(one: str) -> bool:
+    try:
+        os.kill(int(one.split()[0]), 0)
+    except (ProcessLookupError, ValueError, IndexError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _others_at_work(common_dir: Path, state: _State, build: str) -> list[str]:
@@ -272,4 +307,4 @@ def _read(common_dir: Path) -> _State:
 def _write(common_dir: Path, state: _State) -> None:
     path = _path(common_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, json.dumps({"config": state.config, "hooks": state.hooks, "at_work": state.at_work}))
+    _replace(path, json.dumps(asdict(state)))

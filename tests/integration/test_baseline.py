@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from br3.telemetry import Lock
 from br3.workspace import baseline, children
+from br3.workspace.baseline import Change
 from tests.conftest import Scratch, shell_plan, toml, writing
 
 
@@ -124,3 +128,30 @@ def test_git_s_samples_and_what_it_notes_of_branches_are_nobody_s(repo: Scratch,
         repo.write("new.sample", "", root=repo.common_dir / "hooks")
         repo.git("config", "branch.x.remote", "origin")
         assert baseline.end(repo.common_dir, "a", kept) == []
+
+
+def test_an_agent_that_ends_while_a_set_up_is_at_it_waits_for_that(repo: Scratch, kept: Path) -> None:
+    changes: list[Change] = []
+    with Lock(repo.common_dir, "build", "a"):
+        baseline.begin(repo.common_dir, "a", kept)
+        repo.git("config", "core.hooksPath", "/evil")
+        with baseline.ours(repo.common_dir):
+            repo.git("config", "filter.x.clean", "cat")
+            ending = Thread(target=lambda: changes.extend(baseline.end(repo.common_dir, "a", kept)))
+            ending.start()
+            assert has(repo, "core.hooksPath") and ending.is_alive()
+        ending.join()
+    assert [change.what for change in changes] == [("core.hookspath",)]
+    assert has(repo, "filter.x.clean") and not has(repo, "core.hooksPath")
+
+
+def test_a_set_up_that_was_killed_holds_up_nobody(repo: Scratch, kept: Path) -> None:
+    script = (
+        "import os, sys, pathlib\nfrom br3.workspace import baseline\n"
+        "with baseline.ours(pathlib.Path(sys.argv[1])): os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(repo.common_dir)], check=False)
+    with Lock(repo.common_dir, "build", "a"):
+        baseline.begin(repo.common_dir, "a", kept)
+        repo.git("config", "core.hooksPath", "/evil")
+        assert baseline.end(repo.common_dir, "a", kept)[0].undone
