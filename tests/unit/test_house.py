@@ -26,6 +26,7 @@ ORDER = [
     "landing",
     "dispatch",
     "orchestrator",
+    "estimate",
     "agents",
     "workspace",
     "plan",
