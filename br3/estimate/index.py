@@ -8,7 +8,7 @@ Format: ``MAGIC``, a line of JSON with the lengths of the sections, then the sec
 (lines, length in tokens, commits, authors, whether it is a test), terms in sorted order with their offsets, and per
 term its postings, ``file * 4096 + count`` as 32-bit numbers, several for one file where several tokens of the file
 have the term. Terms are tokens in lower case, parts of tokens (camel case, underscores), and ``def:`` + name for what a
-file defines.
+file defines, ``use:`` + module for what it imports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import json
 import mmap
 import os
 import re
-import secrets
 import zlib
 from array import array
 from bisect import bisect_left
@@ -64,8 +63,17 @@ _NAMES_DEFINED = {
     "js": (rb"function (\w+)", rb"class (\w+)", rb"const (\w+)"),
     "": (rb"class (\w+)", rb"interface (\w+)", rb"struct (\w+)"),
 }
+_NAMES_USED = {
+    "py": (rb"from ([\w.]+) import \(?([\w, ]*)", rb"\nimport ([\w.]+)()"),
+    "js": (rb"from ['\"]([^'\"\n]+)()", rb"require\(['\"]([^'\"\n]+)()"),
+    "rs": (rb"use ([\w:]+)()",),
+    "rb": (rb"require(?:_relative)? ['\"]([^'\"\n]+)()",),
+    "": (rb"import \"?(?:static )?([\w./]+)()", rb"#include [\"<]([\w./]+)()", rb"\n\t\"([\w./-]+)\"()"),
+}
 _LIKE = {"pyi": "py", "pyx": "py"} | dict.fromkeys(("jsx", "ts", "tsx", "mjs", "cjs", "vue", "svelte"), "js")
 _DEFINITIONS = {key: tuple(re.compile(one) for one in several) for key, several in _NAMES_DEFINED.items()}
+_USES = {key: tuple(re.compile(one) for one in several) for key, several in _NAMES_USED.items()}
+_BETWEEN = re.compile(rb"::|[./]")
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,7 @@ def index_of(git: Git, common_dir: Path, commit: str) -> Index:
 def keep(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; of those with its ending beside it the newest ``KEPT`` stay."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    fresh = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         fresh.write_bytes(data)
         fresh.replace(path)
@@ -246,6 +254,8 @@ def _make(git: Git, commit: str) -> bytes:
         deque(map(array.append, lists, map(base.__add__, counts.values())), maxlen=0)
         for name in _defined(file.path, data):
             by_token[b"def:" + name].append(base | 1)
+        for name in _used(file.path, data):
+            by_token[b"use:" + name].append(base | 1)
     return _packed(paths, columns, _by_term(by_token, _path_terms(paths), len(paths)))
 
 
@@ -253,6 +263,26 @@ def _defined(path: str, data: bytes) -> set[bytes]:
     ending = path.rpartition(".")[2].lower()
     patterns = _DEFINITIONS.get(_LIKE.get(ending, ending), _DEFINITIONS[""])
     return {name for pattern in patterns for name in pattern.findall(data)}
+
+
+def _used(path: str, data: bytes) -> set[bytes]:
+    """The last two parts of each module that a file imports: ``core/validators``; of one part: ``validators``."""
+    ending = path.rpartition(".")[2].lower()
+    found = set()
+    for pattern in _USES.get(_LIKE.get(ending, ending), _USES[""]):
+        for module, names in pattern.findall(data):
+            parts = [part for part in _BETWEEN.split(module) if part]
+            found.add(b"/".join(parts[-2:]))
+            found.update(b"/".join((*parts[-1:], name)) for name in names.replace(b",", b" ").split())
+    return found
+
+
+def module_of(path: str) -> str:
+    """What ``use:`` terms call a file: its directory and its name, or those of the package that it stands for."""
+    *directories, name = path.split("/")
+    stem = name.partition(".")[0]
+    parts = directories if stem in ("__init__", "index", "mod") else [*directories, stem]
+    return "/".join(parts[-2:])
 
 
 def _path_terms(paths: Sequence[str]) -> dict[str, array[int]]:
@@ -270,11 +300,11 @@ def _by_term(
     """Postings by term: tokens of one spelling in lower case together, and what tokens are made of."""
     sources: defaultdict[bytes, list[array[int]]] = defaultdict(list)
     for token, postings in by_token.items():
-        if len(token) < 3 or len(token) > 60:
+        if len(token) < 3 or len(token) > 80:
             continue
         lowered = token.lower()
         sources[lowered].append(postings)
-        if token.startswith(b"def:") or token.isdigit() or (lowered == token and b"_" not in token):
+        if token[3:4] == b":" or token.isdigit() or (lowered == token and b"_" not in token):
             continue
         parts = {part.lower() for part in _PARTS.findall(token.decode("ascii"))}
         for part in parts:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from br3.estimate.features import MatchFacts, identifiers, named_files
-from br3.estimate.index import Index, files_of
+from br3.estimate.index import Index, files_of, module_of
 
 _K1, _B = 1.2, 0.6
 _MOST_TERMS = 400
@@ -136,11 +136,9 @@ def _boosts(index: Index, text: str) -> Iterator[tuple[int, float]]:
 
 
 def _users(index: Index, path: str) -> int:
-    """How many other files say both the file's name and, where it has one, its directory's: about those that use it."""
-    *directories, name = path.split("/")
-    stem = name.rpartition(".")[0]
-    words = [directories[-1]] if stem in ("__init__", "index", "mod") and directories else [stem]
-    users = set(files_of(index.postings(words[0].lower())))
-    if directories and words[0] != directories[-1]:
-        users &= files_of(index.postings(directories[-1].lower())).keys()
-    return max(0, len(users) - 1)
+    """How many other files import a file, by the last two parts of its module's name."""
+    module = module_of(path).lower()
+    users = set(files_of(index.postings(f"use:{module}")))
+    if "/" not in path:
+        users |= set(files_of(index.postings(f"use:{module.rpartition('/')[2]}")))
+    return len(users)
