@@ -41,7 +41,9 @@ from br3.models import Tokens
 from br3.models.routing import same
 from br3.plan.globs import matches
 from br3.plan.model import Build
+from br3.repo.refs import resolve
 from br3.repo.runner import Git
+from br3.repo.worktrees import discover
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,18 @@ def look(git: Git, common_dir: Path, commit: str, text: str, *, repository: str 
     matching = retrieval.ranked(index, text, count)
     features = repository_features(retrieval.facts_of(index, matching))
     return Looked(features, tuple((match.path, round(match.score, 4)) for match in matching), repository)
+
+
+def look_at(path: Path, text: str) -> Looked:
+    """As ``look``, of the commit that is checked out at a path; nothing where the repository has no commit yet.
+
+    Raises UsageError for a path that does not exist or lies in no repository.
+    """
+    found = discover(path)
+    head = resolve(Git(path), "HEAD")
+    if head is None:
+        return Looked(repository=str(found.common_dir))
+    return look(found.git, found.common_dir, head, text, repository=str(found.common_dir))
 
 
 def asking_in(common_dir: Path, model: str = "haiku", **how: Any) -> Asking:

@@ -1,8 +1,8 @@
 """What the source files of one commit say, kept so that a later question takes milliseconds.
 
-An index is read through git (no checkout): 3 processes to make it, none to open it again. It lies in
-``<common dir>/br3/estimate/<commit>.index``, is written under another name and renamed, so that it is there whole or
-not at all; the newest few stay. It is looked into where it lies (mmap): only the terms of a question are read.
+An index is read through git (no checkout): 3 processes to make it, one more for every 12 MB, none to open it again. It
+lies in ``<common dir>/br3/estimate/<commit>.index``, is written under another name and renamed, so that it is there
+whole or not at all; the newest few stay. It is looked into where it lies (mmap): only the terms of a question are read.
 
 Format: ``MAGIC``, a line of JSON with the lengths of the sections, then the sections: paths, five numbers per file
 (lines, length in tokens, commits, authors, whether it is a test), terms in sorted order with their offsets, and per
@@ -23,6 +23,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +43,7 @@ _MOST_COUNTED = (1 << SHIFT) - 1
 _LARGEST_BYTES = 512 * 1024
 _MOST_BYTES = 192 * 1024 * 1024
 _MOST_FILES = 40_000
+_PORTION_BYTES = 12 * 1024 * 1024
 _SOURCE = frozenset(
     "py pyi pyx js jsx ts tsx mjs cjs vue svelte go rs java kt kts scala rb php cs c h cc cpp cxx hpp hh m mm swift ex "
     "exs erl hs ml clj lua pl pm r jl dart zig nim sql sh bash zsh proto graphql html css scss less tf".split()
@@ -143,7 +145,7 @@ def directory(common_dir: Path) -> Path:
 def index_of(git: Git, common_dir: Path, commit: str) -> Index:
     """The index of a commit: the one that is kept, else made now and kept.
 
-    Git processes: 0 when it is kept, else 3. A place that cannot be written to costs the keeping, nothing else.
+    Git processes: 0 when it is kept, else those of ``make``. Where it cannot be written, it is not kept.
     """
     path = directory(common_dir) / f"{commit}.index"
     try:
@@ -209,7 +211,7 @@ def chosen(files: Sequence[TreeFile]) -> list[TreeFile]:
 
 
 def make(git: Git, commit: str) -> bytes:
-    """The index of a commit as bytes. Git processes: 3."""
+    """The index of a commit as bytes. Git processes: 3, and one more for every 12 MB of source."""
     with _without_collecting():
         return _make(git, commit)
 
@@ -235,7 +237,7 @@ def _make(git: Git, commit: str) -> bytes:
     paths: list[str] = []
     columns: tuple[list[int], ...] = ([], [], [], [], [])
     by_token: defaultdict[bytes, array[int]] = defaultdict(partial(array, "I"))
-    for file, data in zip(files, read_blobs(git, [file.blob for file in files]), strict=True):
+    for file, data in _read(git, files):
         if b"\0" in data[:8000]:
             continue
         number = len(paths)
@@ -257,6 +259,29 @@ def _make(git: Git, commit: str) -> bytes:
         for name in _used(file.path, data):
             by_token[b"use:" + name].append(base | 1)
     return _packed(paths, columns, _by_term(by_token, _path_terms(paths), len(paths)))
+
+
+def _read(git: Git, files: Sequence[TreeFile]) -> Iterator[tuple[TreeFile, bytes]]:
+    """The bytes of each file; while some are looked at, git reads those that follow."""
+    portions: list[list[TreeFile]] = [[]]
+    size = 0
+    for file in files:
+        if size > _PORTION_BYTES:
+            portions.append([])
+            size = 0
+        portions[-1].append(file)
+        size += file.size_bytes
+
+    def read(portion: Sequence[TreeFile]) -> list[bytes]:
+        return list(read_blobs(git, [file.blob for file in portion]))
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, portions[0])
+        for at, portion in enumerate(portions):
+            here = ahead.result()
+            if at + 1 < len(portions):
+                ahead = reader.submit(read, portions[at + 1])
+            yield from zip(portion, here, strict=True)
 
 
 def _defined(path: str, data: bytes) -> set[bytes]:

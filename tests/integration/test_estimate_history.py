@@ -84,6 +84,12 @@ def test_a_cost_that_is_not_known_is_not_nothing(tmp_path: Path) -> None:
     assert run.minutes == pytest.approx(1.0)
 
 
+def test_a_cost_that_is_known_in_part_only_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    attempts = attempt(RUN, "a", "A", 1, 10, usage=[used("1"), used(None, "nobody-knows-it")])
+    (run,) = own_runs_of(folded(tmp_path, built("a", attempts)))
+    assert run.cost_usd is None
+
+
 def test_runs_come_in_the_order_in_which_they_ended(tmp_path: Path) -> None:
     lines = [
         *built("late", attempt(RUN, "late", "A", 1, 10, began=5000, usage=[used("1")]), began=5000),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from br3.errors import UsageError
 from br3.estimate import index as indexing
-from br3.estimate.estimating import Looked, look
+from br3.estimate.estimating import Looked, look, look_at
 from br3.estimate.index import KEPT, Index, directory, index_of, is_source, is_test, make
 from br3.estimate.retrieval import ranked
 from br3.repo import Git, runner
@@ -68,6 +69,23 @@ def test_the_file_that_a_text_is_about_comes_first(shop: Scratch, text: str, pat
 
 def test_a_path_that_is_named_comes_before_words_that_match(shop: Scratch) -> None:
     assert best(shop, "cancel_order of OrderBook: the cause is in shop/views/login.py")[0] == "shop/views/login.py"
+
+
+def test_a_module_that_is_named_comes_before_words_that_match(repo: Scratch) -> None:
+    repo.write("core/alpha.py", "x = 1\n")
+    repo.write("core/words.py", "alpha core alpha core alpha\n")
+    repo.write("other/alpha.py", "core core\n")
+    repo.commit("modules")
+    assert best(repo, "core.alpha.start hangs")[0] == "core/alpha.py"
+
+
+def test_the_file_that_defines_a_rare_name_comes_before_those_that_say_it(repo: Scratch) -> None:
+    repo.write("a.py", "def frobnicate(value):\n    return value or None\n")
+    repo.write("b.py", "result = frobnicate(value) or frobnicate(None)\n")
+    for number in range(9):
+        repo.write(f"c{number}.py", "unrelated = some or other or thing or value\n")
+    repo.commit("names")
+    assert best(repo, "`frobnicate` is wrong")[0] == "a.py"
 
 
 def test_tests_come_first_only_where_the_text_is_about_tests(shop: Scratch) -> None:
@@ -134,9 +152,10 @@ def test_a_damaged_index_is_made_again(shop: Scratch, damage: bytes | None) -> N
     git, head = Git(shop.path), shop.head()
     good = look(git, shop.common_dir, head, "cancel_order")
     path = directory(shop.common_dir) / f"{head}.index"
-    path.write_bytes(path.read_bytes()[:-5] if damage is None else damage)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5] if damage is None else damage)
     assert look(git, shop.common_dir, head, "cancel_order") == good
-    assert Index(path.read_bytes()).files.paths
+    assert path.read_bytes() == whole
 
 
 def test_old_indexes_are_removed_and_nothing_half_written_is_left(shop: Scratch) -> None:
@@ -182,6 +201,14 @@ def test_odd_names_and_bytes_are_taken_as_they_are(repo: Scratch) -> None:
     assert "src/link.py" not in indexed(repo).files.paths
 
 
+def test_source_that_is_read_in_portions_is_the_same(shop: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make(Git(shop.path), shop.head())
+    monkeypatch.setattr(indexing, "_PORTION_BYTES", 60)
+    before = runner.calls
+    assert make(Git(shop.path), shop.head()) == whole
+    assert runner.calls > before + 4
+
+
 def test_binary_and_huge_files_are_left_out(repo: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexing, "_LARGEST_BYTES", 1000)
     repo.write("a.py", "small_thing = 1\n")
@@ -204,6 +231,21 @@ def test_a_history_that_is_cut_off_is_no_obstacle(shop: Scratch, tmp_path: Path)
     shop.git("clone", "-q", "--depth=1", f"file://{shop.path}", str(tmp_path / "shallow"))
     shallow = Scratch(tmp_path / "shallow")
     assert best(shallow, "cancel_order")[0] == "shop/orders.py"
+
+
+def test_a_path_without_a_commit_without_a_repository_and_none_at_all(tmp_path: Path) -> None:
+    empty = Scratch(tmp_path / "empty")
+    empty.path.mkdir()
+    with pytest.raises(UsageError, match="not in a git repository"):
+        look_at(empty.path, "text")
+    empty.git("init", "-q")
+    assert look_at(empty.path, "text").files == ()
+    with pytest.raises(UsageError, match="does not exist"):
+        look_at(tmp_path / "nowhere", "text")
+
+
+def test_what_is_checked_out_at_a_path_is_looked_at(shop: Scratch) -> None:
+    assert look_at(shop.path / "shop", "OrderBook").files[0][0] == "shop/orders.py"
 
 
 def test_blobs_come_in_the_order_asked_for(shop: Scratch) -> None:

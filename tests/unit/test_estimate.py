@@ -222,6 +222,27 @@ def test_owning_one_more_pattern_never_counts_fewer_files(owns: list[str], more:
     assert owned_files(owns, tracked) <= owned_files([*owns, more], tracked)
 
 
+def test_own_runs_may_take_the_weight_of_owns_away_but_not_turn_it_round() -> None:
+    # The more a build owned, the cheaper it was.
+    runs = [
+        Run(
+            "claude-opus-4-5",
+            features=plan_features(PlanFacts(owned_files=owned)),
+            cost_usd=8 / (owned + 1),
+            minutes=80 / (owned + 1),
+        )
+        for owned in (0, 1, 5, 30, 200) * 30
+    ]
+    history = learned(runs, at=DAY)
+    small, large = (
+        estimate(ISSUE, Looked(), history, ["claude-opus-4-5"], plan=PlanFacts(owned_files=n), at=DAY) for n in (1, 500)
+    )
+    a, b = small.cost_usd["claude-opus-4-5"], large.cost_usd["claude-opus-4-5"]
+    assert a is not None and b is not None
+    assert a.p50 <= b.p50
+    assert small.minutes.p50 <= large.minutes.p50
+
+
 def test_a_build_without_owns_is_not_estimated_above_one_with() -> None:
     models = ["claude-opus-4-5"]
     made = [estimate_build(build(owns=owns), Looked(), learned(at=DAY), models, at=DAY) for owns in ((), ("a.py",))]
@@ -281,9 +302,11 @@ def test_three_reasons_are_given_in_words_with_their_factors() -> None:
 
 
 def test_the_reason_that_moved_it_most_comes_first() -> None:
-    made = told(ISSUE)
-    factors = [abs(math.log(float(reason.rpartition("×")[2].rstrip(")")))) for reason in made.reasons]
-    assert factors == sorted(factors, reverse=True)
+    for text in (ISSUE, "Add a button", "Rename the version", "x = 1 + 2\n" * 40, "epic database design " * 9):
+        effects = coefficients().effects("cost", told(text).features)
+        strongest = sorted((abs(effect) for effect in effects.values()), reverse=True)[:3]
+        factors = [abs(math.log(float(reason.rpartition("×")[2].rstrip(")")))) for reason in told(text).reasons]
+        assert factors == pytest.approx(strongest, abs=0.006)
 
 
 @pytest.mark.parametrize(
@@ -324,6 +347,16 @@ def test_ratings_move_the_estimate_their_way(name: str, way: int) -> None:
     low, high = told(ISSUE, rated=rated(**{name: 1.0})), told(ISSUE, rated=rated(**{name: 5.0}))
     assert (high.score - low.score) * way > 0
     assert (high.minutes.p50 - low.minutes.p50) * way > 0
+
+
+def test_with_ratings_the_text_counts_less() -> None:
+    def factor(with_ratings: bool) -> float:
+        how = {"rated": rated()} if with_ratings else {}
+        hard, plain = (told(text, **how).cost_usd["claude-opus-4-5"] for text in (ISSUE, "Fix a typo"))
+        assert hard is not None and plain is not None
+        return float(hard.p50 / plain.p50)
+
+    assert 1 < factor(True) < 0.9 * factor(False)
 
 
 def test_without_ratings_the_offline_estimate_stands_and_says_why() -> None:

@@ -97,7 +97,16 @@ def test_every_room_says_what_it_is_for() -> None:
         assert doc and len(doc) > 60, room
 
 
-@pytest.mark.parametrize("module", ["br3.cli", "br3.orchestrator.building", "br3.dispatch.dispatching"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "br3.cli",
+        "br3.orchestrator.building",
+        "br3.dispatch.dispatching",
+        "br3.estimate.estimating",
+        "br3.estimate.replay",
+    ],
+)
 def test_heavy_packages_are_not_imported_before_they_are_needed(module: str) -> None:
     program = f"import sys, {module}; print(*sorted({{n.split('.')[0] for n in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
