@@ -12,5 +12,5 @@ Modules: ``features`` turns text, plan and repository into numbers · ``index`` 
 ``retrieval`` ranks files for a text · ``model`` holds the coefficients and their score · ``fitting`` makes
 ``coefficients.json`` (``python -m br3.estimate.fitting DIR``, for development) · ``history`` reads own runs ·
 ``calibration`` learns from them · ``ratings`` asks Claude · ``estimating`` puts all of it together · ``replay``
-back-tests.
+back-tests · ``reporting`` compares recorded estimates with what came.
 """

@@ -50,6 +50,8 @@ class Run:
     id: str = ""
     predicted_p50_usd: float | None = None
     predicted_p90_usd: float | None = None
+    predicted_p50_minutes: float | None = None
+    predicted_p90_minutes: float | None = None
 
     def outcome(self, target: Target) -> float | None:
         """ln of what it took; None when that is not known, or nothing."""

@@ -52,6 +52,8 @@ def own_runs(db: DuckDBPyConnection, repository: str = "") -> list[Run]:
                 id=f"{row['run']}/{row['build']}",
                 predicted_p50_usd=_positive(row["cost_p50_usd"]) if fitting else None,
                 predicted_p90_usd=_positive(row["cost_p90_usd"]) if fitting else None,
+                predicted_p50_minutes=_positive(row["minutes_p50"]) if fitting else None,
+                predicted_p90_minutes=_positive(row["minutes_p90"]) if fitting else None,
             ),
         )
     return [run for _, run in found.values()]

@@ -67,6 +67,7 @@ def test_what_was_estimated_of_it_comes_along(tmp_path: Path) -> None:
     (run,) = own_runs_of(folded(tmp_path, lines), "here")
     assert run.features == {"lines": 1.5}
     assert (run.kind, run.repository, run.predicted_p50_usd, run.predicted_p90_usd) == ("build", "here", 0.5, 1.5)
+    assert run.predicted_p50_minutes == 2.0
 
 
 def test_a_failed_build_counts_and_a_cancelled_one_does_not(tmp_path: Path) -> None:

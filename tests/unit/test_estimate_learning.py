@@ -17,6 +17,7 @@ from br3.errors import UsageError
 from br3.estimate import replay
 from br3.estimate.calibration import Calibration, Prior, Run, middle_of
 from br3.estimate.model import Target, coefficients
+from br3.estimate.reporting import report
 from br3.estimate.ridge import solve
 
 PRIORS: dict[Target, Prior | None] = {"cost": Prior(math.log(1.0)), "minutes": Prior(math.log(5.0))}
@@ -172,6 +173,26 @@ def test_metrics_tell_how_good_the_estimates_were() -> None:
     assert 0.3 <= cost["coverage_p50"] <= 0.7
     assert 1.0 < cost["median_error_factor"] < 2.5
     assert -1 <= cost["rho"] <= 1
+
+
+def test_a_report_compares_what_was_recorded_with_what_came() -> None:
+    told = {"predicted_p50_usd": 1.0, "predicted_p90_usd": 3.0, "predicted_p50_minutes": 5.0}
+    runs = [
+        Run("a", kind="task", cost_usd=0.5, **told),
+        Run("a", cost_usd=2.0, **told),
+        Run("b", cost_usd=8.0, minutes=9.0, **told),
+        Run("b", cost_usd=9.0),
+        Run("b", **told),
+    ]
+    made = report(runs)
+    assert made.runs == 3
+    assert (made.coverage_p50, made.coverage_p90) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert made.median_error_factor == pytest.approx(2.0)
+    assert [(one.name, one.runs) for one in made.by_model] == [("a", 2), ("b", 1)]
+    assert made.by_model[1].median_error == pytest.approx(math.log(8))
+    assert [one.name for one in made.by_kind] == ["build", "task"]
+    assert report(runs, "minutes").runs == 0
+    assert report([]).coverage_p90 is None
 
 
 def test_metrics_of_nothing_are_unknown() -> None:
