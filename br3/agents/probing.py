@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from br3.agents import agent
+from br3.agents import Agent, agent
 from br3.agents.keys import Key, find
 from br3.workspace import children
 
@@ -50,9 +50,7 @@ def probe(name: str, environ: Mapping[str, str], env_file: Path | None = None) -
         return Probe(name, False, None, found.tested_with, None, None, (), (f"{name} is not installed",), install)
     version = found.tested_with if name == "shell" else _version(found.executable)
     known = None if version is None else version in found.known_versions
-    home = found.home(environ)
-    logins = [home / file for file in found.login] if home else []
-    login = next((file for file in logins if file.is_file()), None)
+    login = _login(found, environ)
     keys = tuple(find(found, environ, env_file))
     complaints = [key.complaint for key in keys if key.complaint]
     hint = None
@@ -61,6 +59,23 @@ def probe(name: str, environ: Mapping[str, str], env_file: Path | None = None) -
     if complaints:
         hint = "correct it in the environment or in .env" if keys else found.install
     return Probe(name, True, version, found.tested_with, known, login, keys, tuple(complaints), hint)
+
+
+def standing(name: str, environ: Mapping[str, str], env_file: Path | None = None) -> str:
+    """Whether an agent can be used here, without running it: ``yes``, ``not installed``, ``no login or key``."""
+    found = agent(name)
+    if found.missing():
+        return "not installed"
+    if find(found, environ, env_file) or _login(found, environ):
+        return "yes"
+    return "no login or key"
+
+
+def _login(found: Agent, environ: Mapping[str, str]) -> Path | None:
+    """The file that a login has left."""
+    home = found.home(environ)
+    logins = [home / file for file in found.login] if home else []
+    return next((file for file in logins if file.is_file()), None)
 
 
 def _version(executable: str) -> str | None:

@@ -23,6 +23,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "init": ("init", "init", "Write a commented br3.toml for the project found here."),
         "plan": ("plan", "plan", "Check the plan, or show its builds and their order."),
         "trust": ("trust", "trust", "See and approve the commands that the plan would run."),
+        "models": ("models", "models", "Show models, their prices, and which can be used here."),
         "demo": ("demo", "demo", "Make a small repository and take four builds all the way."),
     },
     "Build": {
