@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), help="Builds at once.  [default: the plan's jobs]")
 @click.option("--agent", help="Use this agent (claude, codex, shell, manual, …) for every task.")
 @click.option("--model", help="Use this model for every task.")
+@click.option("--policy", type=click.Choice(["cascade", "fixed", "best"]), help="Which model begins, where it is open.")
 @click.option("--retries", type=click.IntRange(0, 20), help="Further attempts for a task, and repairs for a build.")
 @click.option("--timeout", help="Longest time of one attempt, such as 90m.")
 @click.option("--budget", "budget_usd", type=float, metavar="USD", help="Most that the whole run may cost.")
@@ -41,6 +42,7 @@ def run(
     jobs: int | None,
     agent: str | None,
     model: str | None,
+    policy: str | None,
     retries: int | None,
     timeout: str | None,
     budget_usd: float | None,
@@ -69,6 +71,7 @@ def run(
         jobs=jobs,
         agent=agent,
         model=model,
+        policy=policy,
         retries=retries,
         timeout=timeout,
         budget_usd=budget_usd,

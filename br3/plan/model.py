@@ -17,6 +17,7 @@ DEFAULT_TIMEOUT_S = 2 * 3600.0
 DEFAULT_RETRIES = 2
 DEFAULT_SILENCE_S = 30 * 60.0
 DEFAULT_RETENTION_DAYS = 30.0
+DEFAULT_STOP_AT = 97.0
 DEFAULT_MAX_BYTES = 5 * 1024 * 1024
 DEFAULT_WORKTREE_TEMPLATE = "{parent}/{repo}.worktrees/{build}"
 
@@ -55,6 +56,7 @@ class Task:
     agent: str = "claude"
     command: str | None = None
     model: str = "auto"
+    policy: str = "cascade"
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,15 @@ class Alerts:
 
 
 @dataclass(frozen=True)
+class Estimates:
+    """``stop_at``: the percentile of an attempt's expected cost at which it is stopped, 0: never."""
+
+    ai: bool = False
+    confirm_above_usd: str | None = None
+    stop_at: float = DEFAULT_STOP_AT
+
+
+@dataclass(frozen=True)
 class Hooks:
     """What br3's git hooks guard. ``max_bytes`` 0: a commit may add any number to a file; ``owns``: block or warn."""
 
@@ -161,6 +172,7 @@ class Plan:
     release: Release = Release()
     criteria: tuple[Criterion, ...] = ()
     alerts: Alerts = Alerts()
+    estimate: Estimates = Estimates()
     hooks: Hooks = Hooks()
     retention_days: float = DEFAULT_RETENTION_DAYS
 
@@ -204,6 +216,7 @@ def from_json(data: dict[str, Any]) -> Plan:
             "verify": tuples(Verify, data["verify"]),
             "release": tuples(Release, data["release"]),
             "alerts": tuples(Alerts, data.get("alerts") or {}),
+            "estimate": tuples(Estimates, data.get("estimate") or {}),
             "hooks": tuples(Hooks, data.get("hooks") or {}),
             "criteria": tuple(tuples(Criterion, criterion) for criterion in data["criteria"]),
         },

@@ -21,6 +21,7 @@ from br3.plan.model import (
     Alerts,
     Build,
     Criterion,
+    Estimates,
     Hooks,
     Plan,
     Release,
@@ -42,6 +43,7 @@ from br3.plan.settings import Settings
 DEFAULT_JOBS = 4
 DEFAULT_AGENT = "claude"
 DEFAULT_MODEL = "auto"
+DEFAULT_POLICY = "cascade"
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -69,6 +71,11 @@ def resolve(file: PlanFile, directory: Path, settings: Settings, have: Callable[
         ),
         criteria=tuple(Criterion(c.name, run=c.run, ask=c.ask, sql=c.sql) for c in file.criterion),
         alerts=_alerts(file.alerts),
+        estimate=Estimates(
+            ai=file.estimate.ai,
+            confirm_above_usd=_usd(file.estimate.confirm_above_usd),
+            stop_at=file.estimate.stop_at,
+        ),
         hooks=_hooks(file.hooks, root),
         retention_days=_first(file.plan.retention_days, under.plan.retention_days, default=DEFAULT_RETENTION_DAYS),
     )
@@ -123,6 +130,7 @@ def _task(task: TaskSection, build: BuildSection, file: PlanFile, directory: Pat
         agent=agent,
         command=command if agent == "shell" else None,
         model=_first(over.model, task.model, build.model, defaults.model, under.model, default=DEFAULT_MODEL),
+        policy=_first(over.policy, task.policy, build.policy, defaults.policy, under.policy, default=DEFAULT_POLICY),
     )
 
 

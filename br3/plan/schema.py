@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from br3.plan import durations, refnames
-from br3.plan.model import DEFAULT_MAX_BYTES, DEFAULT_WORKTREE_TEMPLATE, REPAIR
+from br3.plan.model import DEFAULT_MAX_BYTES, DEFAULT_STOP_AT, DEFAULT_WORKTREE_TEMPLATE, REPAIR
 from br3.plan.problems import KeyPath, did_you_mean, shown
 
 AGENTS = ("claude", "codex", "gemini", "opencode", "aider", "shell", "manual")
@@ -175,6 +175,7 @@ Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Policy = Literal["cascade", "fixed", "best"]
 Sandbox = Literal["none", "bwrap", "agent"]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
@@ -210,6 +211,7 @@ class DefaultsSection(Section):
     agent: Agent | None = None
     model: Text | None = None
     fallback: list[Text] | None = None
+    policy: Policy | None = None
     retries: Count | None = None
     timeout: Seconds | None = None
     silence: Seconds | None = None
@@ -251,6 +253,7 @@ class TaskSection(Section):
     agent: Agent | None = None
     command: Command | None = None
     model: Text | None = None
+    policy: Policy | None = None
 
 
 class BuildSection(Section):
@@ -273,6 +276,7 @@ class BuildSection(Section):
     command: Command | None = None
     model: Text | None = None
     fallback: list[Text] | None = None
+    policy: Policy | None = None
     retries: Count | None = None
     timeout: Seconds | None = None
     silence: Seconds | None = None
@@ -292,6 +296,14 @@ class CriterionSection(Section):
     run: Command | None = None
     ask: Text | None = None
     sql: Text | None = None
+
+
+class EstimateSection(Section):
+    """[estimate]: what is said before money is spent, and what stops an attempt that goes beyond it."""
+
+    ai: bool = False
+    confirm_above_usd: Amount | None = None
+    stop_at: Percent = DEFAULT_STOP_AT
 
 
 class AlertsSection(Section):
@@ -333,6 +345,7 @@ class PlanFile(Section):
     verify: VerifySection | None = None
     release: ReleaseSection = ReleaseSection()
     alerts: AlertsSection = AlertsSection()
+    estimate: EstimateSection = EstimateSection()
     hooks: HooksSection = HooksSection()
     build: list[BuildSection] = []
     criterion: list[CriterionSection] = []
@@ -362,6 +375,7 @@ class Overrides(Section):
     jobs: AtLeastOne | None = None
     agent: Agent | None = None
     model: Text | None = None
+    policy: Policy | None = None
     retries: Count | None = None
     timeout: Seconds | None = None
     budget_usd: Amount | None = None
