@@ -33,6 +33,12 @@ class Refused(Br3Error):
     exit_code = 3
 
 
+class OverBudget(Br3Error):
+    """It may cost more than it should, and nobody has said yes; nothing was begun."""
+
+    exit_code = OVER_BUDGET
+
+
 class Interrupted(Br3Error):
     """The user or the system asked to stop; the same command goes on from here."""
 

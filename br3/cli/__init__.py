@@ -23,6 +23,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "init": ("init", "init", "Write a commented br3.toml for the project found here."),
         "plan": ("plan", "plan", "Check the plan, or show its builds and their order."),
         "trust": ("trust", "trust", "See and approve the commands that the plan would run."),
+        "estimate": ("estimate", "estimate", "Say what builds will take: how hard, how long, how much, which files."),
+        "route": ("estimate", "route", "Say which model should do a task, and why."),
         "models": ("models", "models", "Show models, their prices, and which can be used here."),
         "demo": ("demo", "demo", "Make a small repository and take four builds all the way."),
     },

@@ -204,6 +204,10 @@ def describe(event: Event) -> str:
             tests = data.get("tests")
             counts = f": {tests['passed']} passed, {tests['failed']} failed" if tests else ""
             return f"verification {event.kind.removeprefix('quality.')}{counts}"
+        case "model.selected" if data.get("reason"):
+            return f"{task}: {data['reason']}"
+        case "budget.exceeded" if data.get("scope") == "P90":
+            return f"{task}: dearer than nine in ten of its kind ({data.get('cost_usd')} USD)"
         case "budget.exceeded":
             return f"over the {data.get('scope')}'s budget"
         case _:

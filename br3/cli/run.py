@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from br3.cli.context import (
+    ask_yes_no,
     json_option,
     load_plan,
     plan_option,
@@ -19,6 +21,7 @@ from br3.cli.context import (
 
 if TYPE_CHECKING:
     from br3.dispatch.dispatching import Outcome
+    from br3.dispatch.forecasting import Forecast
     from br3.dispatch.sessions import Session
     from br3.dispatch.standing import Standing
     from br3.plan.model import Build, Plan
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--policy", type=click.Choice(["cascade", "fixed", "best"]), help="Which model begins, where it is open.")
 @click.option("--retries", type=click.IntRange(0, 20), help="Further attempts for a task, and repairs for a build.")
 @click.option("--timeout", help="Longest time of one attempt, such as 90m.")
+@click.option("--yes", is_flag=True, help="Spend without being asked, also more than expected.")
 @click.option("--budget", "budget_usd", type=float, metavar="USD", help="Most that the whole run may cost.")
 @plan_option
 @trust_option
@@ -46,6 +50,7 @@ def run(
     retries: int | None,
     timeout: str | None,
     budget_usd: float | None,
+    yes: bool,
     plan_file: Path | None,
     trusted: bool,
     as_json: bool,
@@ -84,7 +89,9 @@ def run(
     require_trust(repo.common_dir, plan, trusted)
     for complaint in odd_keys(repo.worktree, wanted):
         click.echo(f"warning: {complaint}", err=True)
+    forecasts = _ask_before_spending(repo, plan, wanted, yes, as_json)
     session = begin(repo, plan, path)
+    _keep(session, forecasts)
     for line in session.news:
         click.echo(line, err=True)
     if not as_json:
@@ -94,6 +101,74 @@ def run(
     session.refresh()
     _report(session, wanted, outcome, as_json)
     return outcome.exit_code
+
+
+def _ask_before_spending(repo: Repository, plan: Plan, wanted: list[Build], yes: bool, as_json: bool) -> list[Forecast]:
+    """Show what it will take; refused where that is above a limit and nobody says yes. Agents without a price are free.
+
+    What is verified or landed already, and what an unfinished run has been asked about, is not asked again.
+    """
+    priced = [build for build in _still_to_do(repo, plan, wanted) if _has_a_price(build)]
+    if not priced:
+        return []
+    from br3.cli.estimate import record_spent, show_forecasts
+    from br3.dispatch import forecasting
+    from br3.errors import OverBudget
+
+    ground = forecasting.ground_of(repo, forecasting.base_commit(repo, plan.base))
+    found = [forecasting.forecast(ground, plan, build, ai=plan.estimate.ai) for build in priced]
+    record_spent(repo, found)
+    if not as_json:
+        show_forecasts(found, err=True)
+        if any(one.estimate.prior_only for one in found):
+            click.echo("prior only: other people's medians, until five own runs are known (br3 estimate)", err=True)
+    _, p90 = forecasting.summed(found)
+    limits = [("[plan] budget_usd", plan.budget_usd), ("[plan] daily_budget_usd", plan.daily_budget_usd)]
+    limits.append(("[estimate] confirm_above_usd", plan.estimate.confirm_above_usd))
+    above = [(name, limit) for name, limit in limits if limit and p90 > Decimal(limit)]
+    if above and not yes:
+        said = f"this may cost {p90:.2f} USD (P90), and {above[0][0]} is {above[0][1]}"
+        ask = ask_yes_no()
+        if ask is None or not ask(f"{said}. Begin?"):
+            raise OverBudget(f"{said}; nothing was begun", hint="br3 run --yes begins all the same; budgets still hold")
+    return found
+
+
+def _still_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> list[Build]:
+    from br3.dispatch.forecasting import FILE
+    from br3.dispatch.sessions import find
+    from br3.dispatch.standing import standings
+    from br3.errors import Br3Error
+    from br3.plan.frozen import digest
+    from br3.telemetry.replay import RUN_ENDED
+
+    try:
+        session = find(repo)
+    except Br3Error:
+        return wanted
+    if session is None or session.digest != digest(plan):
+        return wanted
+    if session.view.state not in RUN_ENDED and (session.run_dir / FILE).exists():
+        return []
+    done = {s.id for s in standings(session, wanted) if s.landed or s.verified}
+    return [build for build in wanted if build.id not in done]
+
+
+def _has_a_price(build: Build) -> bool:
+    return any(task.agent not in ("shell", "manual") for task in build.tasks)
+
+
+def _keep(session: Session, forecasts: list[Forecast]) -> None:
+    """What was forecast, for the orchestrators and for later reports."""
+    if not forecasts:
+        return
+    from br3.dispatch.forecasting import write
+
+    write(session.run_dir, forecasts, session.plan.estimate.stop_at)
+    for one in forecasts:
+        if one.priced:
+            data = one.estimate.event(one.model, kind=one.agent)
+            session.journal.append("estimate.made", run=session.run, build=one.build, **data)
 
 
 def _nothing_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> Session | None:

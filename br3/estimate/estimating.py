@@ -115,7 +115,7 @@ class Estimate:
             "minutes_p90": round(minutes.p90, 3),
             "cost_p50_usd": f"{cost.p50:f}" if cost else None,
             "cost_p90_usd": f"{cost.p90:f}" if cost else None,
-            "kind": kind,
+            "work": kind,
             "features": {name: round(value, 5) for name, value in sorted(self.features.items())},
             "ratings": dict(self.ratings) if self.ratings else None,
             "files": [path for path, _ in self.files[:5]],

@@ -48,7 +48,7 @@ def own_runs(db: DuckDBPyConnection, repository: str = "") -> list[Run]:
                 # What has no price is not nothing: of such a run only the minutes are known.
                 cost_usd=_positive(row["cost_usd"]) if not row["unpriced"] else None,
                 minutes=_positive(row["minutes"]),
-                kind=str(data.get("kind") or ""),
+                kind=str(data.get("work") or ""),
                 id=f"{row['run']}/{row['build']}",
                 predicted_p50_usd=_positive(row["cost_p50_usd"]) if fitting else None,
                 predicted_p90_usd=_positive(row["cost_p90_usd"]) if fitting else None,

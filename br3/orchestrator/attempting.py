@@ -25,7 +25,7 @@ from br3.agents.configuration import bring_back_login
 from br3.agents.process import Ended, Running, adopt, directory_for, start, watch
 from br3.errors import Br3Error
 from br3.orchestrator import confining, trespass
-from br3.orchestrator.choosing import Choice, Session, config_dir, fallbacks_within, gate_of, spent_in
+from br3.orchestrator.choosing import Choice, Session, config_dir, fallbacks_within, forecast_of, gate_of, spent_in
 from br3.orchestrator.gate import Gate
 from br3.orchestrator.proving import disproof
 from br3.orchestrator.showing import Now
@@ -202,9 +202,11 @@ def _follow(
     limit: tuple[Decimal | None, str] = work.left_usd(task.id, number)
     looked = time.monotonic()
     over = ""
+    forecast = forecast_of(work)
+    is_dear = False
 
     def tick() -> str | None:
-        nonlocal limit, looked, over
+        nonlocal limit, looked, over, is_dear
         record()
         limited()
         shown.tell(reader.activity, view.usage)
@@ -218,6 +220,14 @@ def _follow(
             work.say("budget.exceeded", "error", task=task.id, scope=scope, cost_usd=str(spent), budget_usd=str(left))
             over = f"{_spent_of(scope, _budget(work, scope))}, {spent:.4f} USD by this attempt"
             return "budget"
+        warned, stop = _beyond(work, request.model, forecast)
+        if stop is not None:
+            work.say("budget.exceeded", "error", task=task.id, scope="estimate", budget_usd=stop, cost_usd=str(spent))
+            over = f"the build has cost more than {stop} USD, as hardly one of its kind does ([estimate] stop_at)"
+            return "budget"
+        if warned is not None and not is_dear:
+            is_dear = True
+            work.say("budget.exceeded", "warning", task=task.id, scope="P90", budget_usd=warned, cost_usd=str(spent))
         if (datetime.now(UTC) - began).total_seconds() > work.build.timeout_s:
             work.say("timeout.occurred", "error", task=task.id, what="attempt", limit_s=work.build.timeout_s)
             return "timeout"
@@ -231,6 +241,17 @@ def _follow(
     if ended.stopped == "silence":
         work.say("timeout.occurred", "error", task=task.id, what="silence", limit_s=_silence_s(work, task))
     return _finish(work, task, number, reader, ended, request, refused, record, over=over)
+
+
+def _beyond(work: Work, model: str, forecast: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The P90 that the build's cost in this run is above, and the limit at which it is stopped; None: it is not."""
+    costs = (forecast.get("costs") or {}).get(model) or {}
+    if not costs:
+        return None, None
+    spent = known_sum([usage for attempt in work.view.attempts for usage in attempt.usage])
+    p90, stop = costs.get("p90_usd"), costs.get("stop_usd")
+    above = p90 if p90 and spent > Decimal(p90) else None
+    return above, stop if stop and spent > Decimal(stop) else None
 
 
 def _silence_s(work: Work, task: Task) -> float | None:

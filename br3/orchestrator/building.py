@@ -26,7 +26,7 @@ from br3.orchestrator.attempting import (
     go_on,
     remove_stale_lock,
 )
-from br3.orchestrator.choosing import Choice, all_overloaded, choose, gate_of
+from br3.orchestrator.choosing import AUTO, Choice, all_overloaded, choose, forecast_of, gate_of
 from br3.orchestrator.verification import Verdict, verify
 from br3.orchestrator.working import Work
 from br3.plan.frozen import thaw
@@ -209,6 +209,11 @@ def _ready(work: Work, task: Task) -> Choice:
     choice = choose(work, task)
     if choice.session is None:
         salvaging.salvage(work, task)
+    first = not work.view.tasks[task.id].attempts if task.id in work.view.tasks else True
+    if first and task.model == AUTO and choice.model != AUTO:
+        known = forecast_of(work)
+        facts: dict[str, Any] = {name: known.get(name) for name in ("reason", "order", "expected_usd", "chance")}
+        work.say("model.selected", task=task.id, model=choice.model, by="br3", **facts)
     if choice.left is not None:
         told: dict[str, Any] = {"from": choice.left, "to": choice.model, "reason": choice.why, "by": "br3"}
         work.say("model.fallback", "warning", task=task.id, **told)
@@ -424,6 +429,7 @@ def _repair_task(work: Work) -> Task:
         agent=last.agent,
         command=last.command,
         model=last.model,
+        policy=last.policy,
     )
 
 

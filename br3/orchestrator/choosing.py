@@ -7,6 +7,7 @@ the choice open: ``model = "auto"``, or models named in ``fallback``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -65,7 +66,7 @@ def choose(work: Work, task: Task) -> Choice:
     """The model and session of the next attempt at ``task``."""
     attempts = _of_this_run(work, task)
     if not attempts:
-        return Choice(task.model, session_of(work, task))
+        return Choice(_begins(work, task), session_of(work, task))
     last = attempts[-1]
     model = str(last.started.get("model") or task.model)
     other, why = _other_model(work, task, attempts, model)
@@ -79,6 +80,29 @@ def gate_of(work: Work, task: Task, model: str) -> Gate:
     """The gate of a model: one, whatever builds call it, and for those too that leave the choice to the agent."""
     asked = agent(task.agent).default_model if model == AUTO else model
     return Gate(work.common_dir, task.agent, same(asked) if asked else AUTO)
+
+
+def forecast_of(work: Work) -> dict[str, Any]:
+    """What was forecast of the build before the run began; nothing where there is none, or where it cannot be read."""
+    try:
+        found = json.loads((work.run_dir / "estimates.json").read_text()).get(work.build.id)
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _begins(work: Work, task: Task) -> str:
+    """The model of a first attempt: the plan's, else the one that was forecast to do; a repair begins further up."""
+    if task.model != AUTO or task.policy == "fixed":
+        return task.model
+    order = [str(model) for model in forecast_of(work).get("order") or []]
+    if not order:
+        return task.model
+    if task.id != REPAIR:
+        return order[0]
+    done = [a for view in work.view.tasks.values() for a in view.attempts.values() if view.id != REPAIR]
+    last = effective(agent(task.agent), done[-1]) if done else order[0]
+    return next_model("stronger", last, order) or last or order[0]
 
 
 def fallbacks_within(work: Work, task: Task, model: str) -> tuple[str, ...]:
@@ -166,6 +190,7 @@ def _other_model(work: Work, task: Task, attempts: Sequence[AttemptView], model:
         return found, cause
     if not (task.model == AUTO or work.build.fallback):
         return None, None
+    ladder = forecast_of(work).get("order") or ladder if task.model == AUTO else ladder
     # Repairs are judged by the verification, not by themselves: another one is needed, so the last did not hold.
     mended = task.id == REPAIR
     failed = [a for a in attempts if (mended and a.state == "succeeded") or a.finished.get("cause") in _QUALITY]

@@ -64,7 +64,7 @@ KINDS: dict[str, Kind] = {
         True,
         "ref, commit",
     ),
-    "model.selected": Kind("a model was chosen for an attempt", False, "model, reason"),
+    "model.selected": Kind("a model was chosen for an attempt", False, "model, reason, order, by"),
     "model.fallback": Kind("another model takes over", False, "from, to, reason, by", told=True),
     "usage.recorded": Kind(
         "tokens and dollars of one model in one attempt",
@@ -86,7 +86,8 @@ KINDS: dict[str, Kind] = {
     "estimate.made": Kind(
         "what a build will take was estimated",
         True,
-        "model, score, level, critical, minutes_p50, minutes_p90, cost_p50_usd, cost_p90_usd",
+        "model, score, level, critical, minutes_p50, minutes_p90, cost_p50_usd, cost_p90_usd, work, features, "
+        "ratings, files",
     ),
     "quality.passed": Kind(
         "a verification passed",

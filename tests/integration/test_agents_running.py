@@ -129,7 +129,7 @@ def plan(
 
 
 def run(repo: Scratch, *words: str, code: int | None = 0) -> Any:
-    return repo.br3("run", "--trust", *words, code=code)
+    return repo.br3("run", "--trust", "--yes", *words, code=code)
 
 
 def causes(repo: Scratch) -> list[str | None]:
@@ -437,7 +437,7 @@ def test_the_time_in_which_an_agent_worked_is_no_waiting(repo: Scratch, claude: 
 def test_waiting_for_a_limit_can_be_stopped(repo: Scratch, claude: Fake, tracked: str) -> None:
     claude.steps(a=[{**LIMITED, "lines": [{**RETRY, "retry_delay_ms": 600_000}]}])
     repo.plan(plan())
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(lambda: repo.events("attempt.finished"))
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -462,7 +462,7 @@ def test_a_cut_off_attempt_goes_on_in_its_session_and_is_charged_once(
         ]
     )
     repo.plan(plan())
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     until(lambda: repo.events("usage.recorded"))
     process.send_signal(signal.SIGINT)
@@ -502,7 +502,7 @@ def test_a_task_that_is_asked_something_else_begins_a_new_session(
     ready = tmp_path / "at work"
     claude.steps(a=[{"started": str(ready), "until": "never"}, done()])
     repo.plan(plan())
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     until(lambda: repo.events("attempt.started"))
     process.send_signal(signal.SIGINT)
@@ -517,7 +517,7 @@ def test_a_session_that_is_gone_is_not_gone_on_with(repo: Scratch, claude: Fake,
     ready = tmp_path / "at work"
     claude.steps(a=[{"write": {"half.txt": "half"}, "started": str(ready), "until": "never"}, done()])
     repo.plan(plan())
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -702,7 +702,7 @@ def test_what_the_user_changed_after_everything_was_killed_is_told_and_left(
     ready = tmp_path / "at work"
     claude.steps(a=[done(started=str(ready), until="never"), done()])
     repo.plan(plan())
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     _kill_all(process, tracked)
     repo.git("config", "mine.own", "yes")
@@ -718,7 +718,7 @@ def test_the_user_s_own_changes_while_agents_work_are_left_alone(
     ready, go = tmp_path / "at work", tmp_path / "go"
     claude.steps(a=[done(started=str(ready), until=str(go))])
     repo.plan(plan())
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     repo.br3("hooks", "install")
     repo.git("branch", "--track", "mine", "main")
@@ -739,7 +739,7 @@ def test_a_branch_that_the_user_takes_to_the_build_s_earlier_work_is_no_agent_s_
     reading = "git -C ../../project log -1 > /dev/null"
     claude.steps(a=[done("one"), done("two", shell=reading, started=str(ready), until=str(go))])
     repo.plan(plan(tasks=2))
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     repo.git("merge", "-q", "--ff-only", "build/a")
     go.touch()
@@ -761,7 +761,7 @@ def test_what_agents_do_just_now_is_there_to_be_read(repo: Scratch, claude: Fake
     step = {"type": "assistant", "message": {"id": "m", "model": "claude-sonnet-5-5", "content": [block]}}
     claude.steps(a=[done(lines=[step], until=str(go))])
     repo.plan(plan())
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     shown = until(lambda: next(iter((repo.common_dir / "br3" / "runs").glob("*/a/now.json")), None))
     until(lambda: "make it" in shown.read_text())
     assert json.loads(shown.read_text()) == {"task": "1", "attempt": 1, "activity": "Bash make it"}
@@ -809,7 +809,7 @@ def test_an_agent_without_sessions_begins_again_from_its_last_commit(
         f" {writing('whole.txt')}; else printf half > half.txt; printf x > '{ready}'; while :; do :; done; fi"
     )
     repo.plan(shell_plan({"a": command}))
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     if how == "killed":
         _kill_all(process, tracked)
@@ -836,7 +836,7 @@ def test_putting_aside_that_was_cut_off_is_brought_to_its_end(repo: Scratch, tmp
         f" else printf half > half.txt; printf more > more.txt; printf x > '{ready}'; while :; do :; done; fi"
     )
     repo.plan(shell_plan({"a": command}))
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -857,7 +857,7 @@ def test_a_repair_that_was_cut_off_is_named_to_the_next(repo: Scratch, tmp_path:
         f" printf half > half.txt; printf x > '{ready}'; while :; do :; done; else {writing('first.txt')}; fi"
     )
     repo.plan(shell_plan({"a": command}, verify="test -e good.txt"))
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -875,7 +875,7 @@ def test_what_a_person_has_changed_since_is_not_put_aside(repo: Scratch, tmp_pat
         " while :; do :; done; fi"
     )
     repo.plan(shell_plan({"a": command}))
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -895,7 +895,7 @@ def test_an_agent_whose_orchestrator_was_killed_is_ended_or_taken_over(
     told = [{**RETRY, "retry_delay_ms": 1}, TURNED]
     claude.steps(a=[done(lines=told, shell=f"setsid {daemon} & nohup {daemon} &", started=str(ready), until=str(go))])
     repo.plan(plan())
-    process = repo.start("run", "--trust")
+    process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     until(lambda: repo.events("rate_limit.hit") and repo.events("model.fallback"))
     orchestrators = [p for p in psutil.process_iter() if "br3.orchestrator" in " ".join(_words(p)) and _of(p, tracked)]
