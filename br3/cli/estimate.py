@@ -66,9 +66,14 @@ def estimate(
         found = [forecasting.forecast(ground, plan, build, ai=ai or plan.estimate.ai) for build in wanted]
     record_spent(repo, found)
     if as_json:
-        emit_json({"builds": [forecasting.as_json(one) for one in found], "overlaps": _overlaps_json(found)})
+        pairs = forecasting.likely_overlaps(plan if text is None else None, _files(found))
+        data: dict[str, Any] = {"builds": [forecasting.as_json(one) for one in found]}
+        data["overlaps"] = [{"a": pair.a, "b": pair.b, "files": list(pair.files)} for pair in pairs]
+        if plan is not None and text is None and len(found) == len(plan.builds):
+            data["landing_order"] = forecasting.landing_order_for(plan, pairs)
+        emit_json(data)
         return 0
-    _show(found)
+    _show(found, plan if text is None else None)
     return 0
 
 
@@ -167,8 +172,8 @@ def show_forecasts(found: Sequence[Forecast], *, err: bool = False) -> None:
     click.echo(table(heads, rows, right=(2,)), err=err)
 
 
-def _show(found: Sequence[Forecast]) -> None:
-    from br3.estimate.estimating import overlaps
+def _show(found: Sequence[Forecast], plan: Plan | None) -> None:
+    from br3.dispatch import forecasting
 
     show_forecasts(found)
     for one in found:
@@ -186,9 +191,15 @@ def _show(found: Sequence[Forecast]) -> None:
                 click.echo(f"  {click.style('warning:', fg='yellow')} {one.decision.warning}")
         if made.offline_because:
             click.echo(f"  without Claude's ratings: {made.offline_because}")
-    for pair in overlaps({one.build: one.estimate.files for one in found if one.build}):
+    pairs = forecasting.likely_overlaps(plan, _files(found))
+    if pairs:
+        click.echo("")
+    for pair in pairs:
         warning = click.style("warning:", fg="yellow")
-        click.echo(f"\n{warning} {pair.a} and {pair.b} will probably both touch {', '.join(pair.files)}", err=True)
+        click.echo(f"{warning} {pair.a} and {pair.b} will probably both touch {', '.join(pair.files)}", err=True)
+    if pairs and plan is not None and len(found) == len(plan.builds):
+        order = " → ".join(forecasting.landing_order_for(plan, pairs))
+        click.echo(f"the fewest conflicts, probably, when they land in this order: {order}")
     click.echo("\n" + _experience(found[0].estimate))
 
 
@@ -203,11 +214,8 @@ def _minutes(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def _overlaps_json(found: Sequence[Forecast]) -> list[dict[str, Any]]:
-    from br3.estimate.estimating import overlaps
-
-    pairs = overlaps({one.build: one.estimate.files for one in found if one.build})
-    return [{"a": pair.a, "b": pair.b, "files": list(pair.files)} for pair in pairs]
+def _files(found: Sequence[Forecast]) -> dict[str, Sequence[tuple[str, float]]]:
+    return {one.build: one.estimate.files for one in found if one.build}
 
 
 def record_spent(repo: Repository, found: Sequence[Forecast]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.tree import Tree
 
+    from br3.estimate.estimating import Overlap
     from br3.plan.checking import Checked
     from br3.plan.model import Build, Plan, Verify
 
@@ -37,10 +38,13 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
     """
     path = _path(file)
     checked = _checked(path)
+    pairs = _likely_overlaps(checked, path)
     if as_json:
-        _emit_checked(checked)
+        _emit_checked(checked, pairs)
     else:
         _print_checked(checked, path)
+        for pair in pairs:
+            click.echo(f"warning: {pair.a} and {pair.b} will probably both touch {', '.join(pair.files)}", err=True)
     if checked.problems:
         ctx.exit(2)
 
@@ -88,7 +92,25 @@ def _checked(path: Path) -> Checked:
     return check(path, git_accepts_branch=lambda name: accepts_branch(git, name), settings=gather({}, os.environ))
 
 
-def _emit_checked(checked: Checked) -> None:
+def _likely_overlaps(checked: Checked, path: Path) -> list[Overlap]:
+    """Builds that will probably touch the same files, by what base looks like now; none outside a repository."""
+    if checked.plan is None or len(checked.plan.builds) < 2:
+        return []
+    from br3.dispatch.forecasting import base_commit, likely_overlaps
+    from br3.errors import Br3Error
+    from br3.estimate.estimating import look, text_of_build
+    from br3.repo.worktrees import discover
+
+    try:
+        repo = discover(path.absolute().parent)
+        commit = base_commit(repo, checked.plan.base)
+        files = {b.id: look(repo.git, repo.common_dir, commit, text_of_build(b)).files for b in checked.plan.builds}
+    except Br3Error:
+        return []
+    return likely_overlaps(checked.plan, files)
+
+
+def _emit_checked(checked: Checked, pairs: list[Overlap]) -> None:
     from dataclasses import asdict
 
     from br3.cli.output import emit_json
@@ -99,6 +121,7 @@ def _emit_checked(checked: Checked) -> None:
             "errors": [asdict(problem) for problem in checked.problems],
             "warnings": [asdict(warning) for warning in checked.warnings],
             "builds": [_ordered(build) for build in checked.plan.builds] if checked.plan else [],
+            "overlaps": [{"a": pair.a, "b": pair.b, "files": list(pair.files)} for pair in pairs],
         }
     )
 

@@ -213,7 +213,7 @@ def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bo
     if as_json:
         emit_json(summary(session, found))
         return
-    click.echo(builds_table(found))
+    click.echo(builds_table(found, session))
     for build, warning in outcome.warnings:
         click.echo(f"{build}: {warning}", err=True)
     for standing in found:

@@ -45,7 +45,7 @@ def status(build: str | None, run_id: str | None, as_json: bool) -> int:
         _detail(session, found[0])
         return 0
     click.echo(_headline(session))
-    click.echo(builds_table(found))
+    click.echo(builds_table(found, session))
     for line in _remarks(session, found):
         click.echo(line)
     return 0
@@ -78,9 +78,11 @@ def summary(session: Session, found: list[Standing]) -> dict[str, Any]:
     }
 
 
-def builds_table(found: list[Standing]) -> str:
-    """A row per build."""
+def builds_table(found: list[Standing], session: Session | None = None) -> str:
+    """A row per build; with ``session`` also what was estimated of each before it began."""
     from br3.cli.output import table
+
+    expected = estimated(session) if session is not None else {}
 
     rows = []
     for standing in found:
@@ -92,14 +94,27 @@ def builds_table(found: list[Standing]) -> str:
                 _tests(standing),
                 "–" if standing.tokens is None else f"{standing.tokens:,}",
                 "–" if standing.cost_usd is None else f"{standing.cost_usd:.2f} USD",
+                *([expected.get(standing.id, "–")] if expected else []),
                 _time(standing),
                 standing.build.branch,
             ]
         )
     heads = ["build", "state", "tasks", "tests", "tokens", "cost", "time", "branch"]
+    if expected:
+        heads.insert(6, "estimated")
     if all(standing.build.branch == f"build/{standing.id}" for standing in found):
         heads, rows = heads[:-1], [row[:-1] for row in rows]  # the branch says nothing that the id does not
-    return table(heads, rows, right=[4, 5, 6])
+    return table(heads, rows, right=[4, 5, 6, 7] if expected else [4, 5, 6])
+
+
+def estimated(session: Session) -> dict[str, str]:
+    """Per build, P50 and P90 in USD as they were said before the run began; the newest, where it was said again."""
+    found = {}
+    for event in session.events:
+        low, high = event.data.get("cost_p50_usd"), event.data.get("cost_p90_usd")
+        if event.kind == "estimate.made" and event.run == session.run and event.build and low and high:
+            found[event.build] = f"{float(low):.2f} – {float(high):.2f}"
+    return found
 
 
 def _headline(session: Session) -> str:

@@ -7,13 +7,15 @@ One look at the repository and at own history serves all builds. What was found 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from br3.agents import Agent, agent
+from br3.agents.keys import find
 from br3.errors import Br3Error
 from br3.estimate.calibration import Run
 from br3.estimate.estimating import (
@@ -21,21 +23,25 @@ from br3.estimate.estimating import (
     History,
     Looked,
     MinutesRange,
+    Overlap,
     UsdRange,
     asking_in,
     estimate,
     estimate_build,
     learned,
     look,
+    overlaps,
     rated_by_claude,
     text_of_build,
 )
 from br3.estimate.experience import Tried, options, percentile_usd, tried_of
 from br3.estimate.history import own_runs_of
-from br3.estimate.ratings import NotRated, Rated
+from br3.estimate.ratings import NotRated, Rated, Spent
 from br3.models import Tokens
 from br3.models.cascade import Decision, Policy, decide
+from br3.plan.globs import matches
 from br3.plan.model import Build, Plan
+from br3.plan.order import landing_order, needs_closure
 from br3.repo.runner import Git
 from br3.repo.worktrees import Repository
 
@@ -55,10 +61,21 @@ class Ground:
     tried: tuple[Tried, ...] = ()
     tracked: tuple[str, ...] = ()
     warning: str | None = None
+    env_file: Path | None = None
 
     def look(self, text: str) -> Looked:
         """The probable files of a text."""
         return look(self.git, self.common_dir, self.commit, text, repository=str(self.common_dir))
+
+    def rated(self, text: str, found: Looked) -> Rated | NotRated:
+        """Claude's ratings; the key comes from the environment, else from ``.env``, and is looked at first."""
+        key = next(iter(find(agent("claude"), os.environ, self.env_file)), None)
+        asking = asking_in(self.common_dir)
+        if key is not None and key.complaint:
+            return NotRated("no key", key.complaint, Spent(asking.model))
+        if key is not None and key.variable == "ANTHROPIC_API_KEY":
+            asking = replace(asking, api_key=key.value)
+        return rated_by_claude(text, found, asking)
 
 
 @dataclass(frozen=True)
@@ -108,7 +125,8 @@ def ground_of(repository: Repository, commit: str) -> Ground:
         warning = f"own runs could not be read, so estimates do without them: {error.message}"
     git = repository.git
     tracked = tuple(git("ls-tree", "-r", "-z", "--name-only", commit).fields)
-    return Ground(git, common_dir, commit, learned(runs), tuple(tried), tracked, warning)
+    env_file = repository.worktree / ".env" if repository.worktree else None
+    return Ground(git, common_dir, commit, learned(runs), tuple(tried), tracked, warning, env_file)
 
 
 def forecast(ground: Ground, plan: Plan, build: Build, *, ai: bool = False) -> Forecast:
@@ -119,7 +137,7 @@ def forecast(ground: Ground, plan: Plan, build: Build, *, ai: bool = False) -> F
     models = models_for(known, task.model, build.fallback)
     rated = None
     if ai and known is not None:
-        rated = rated_by_claude(text_of_build(build), found, asking_in(ground.common_dir))
+        rated = ground.rated(text_of_build(build), found)
     made = estimate_build(build, found, ground.history, _first(models, task.model), tracked=ground.tracked, rated=rated)
     if made.prior_only and len(build.tasks) > 1:
         made = _times(made, len(build.tasks))
@@ -157,7 +175,7 @@ def forecast_text(
 ) -> Forecast:
     """The same for a sentence that is in no plan."""
     found = ground.look(text)
-    rated = rated_by_claude(text, found, asking_in(ground.common_dir)) if ai else None
+    rated = ground.rated(text, found) if ai else None
     made = estimate(text, found, ground.history, models, paths=paths, rated=rated)
     return Forecast("", "", made, tuple(models), decided(made, models, ground.tried, "cascade", "auto"), rated)
 
@@ -225,6 +243,40 @@ def summed(forecasts: Sequence[Forecast]) -> tuple[Decimal, Decimal]:
     p50 = sum((low for low, _ in known), Decimal(0))
     over = sum(((high - low) ** 2 for low, high in known), Decimal(0)).sqrt()
     return p50, p50 + over
+
+
+def likely_overlaps(plan: Plan | None, files: Mapping[str, Sequence[tuple[str, float]]]) -> list[Overlap]:
+    """Builds that will probably touch the same files, where nothing in the plan says that they do not.
+
+    Left out are those of which one needs the other, and files that only one of the two may change.
+    """
+    found = []
+    for pair in overlaps(files):
+        if plan is None:
+            found.append(pair)
+            continue
+        a, b = plan.build(pair.a), plan.build(pair.b)
+        if a.id in needs_closure(plan, b.id) or b.id in needs_closure(plan, a.id):
+            continue
+        shared = tuple(f for f in pair.files if all(not x.owns or any(matches(p, f) for p in x.owns) for x in (a, b)))
+        if shared:
+            found.append(Overlap(pair.a, pair.b, shared))
+    return found
+
+
+def landing_order_for(plan: Plan, pairs: Sequence[Overlap]) -> list[str]:
+    """The builds in an order to land in: the plan's own, and where it leaves it open, those without overlaps first.
+
+    What lands first never conflicts; the fewer builds are left that share files with others, the later they come.
+    """
+    shared = {build.id: sum(build.id in (pair.a, pair.b) for pair in pairs) for build in plan.builds}
+    planned = [build.id for build in landing_order(plan)]
+    before = {build.id: {*build.after, *needs_closure(plan, build.id)} for build in plan.builds}
+    order: list[str] = []
+    while len(order) < len(planned):
+        ready = [name for name in planned if name not in order and before[name] <= {*order, name}]
+        order.append(min(ready or [n for n in planned if n not in order], key=lambda name: shared[name]))
+    return order
 
 
 def as_json(one: Forecast) -> dict[str, Any]:
