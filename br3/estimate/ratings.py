@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from br3.estimate.model import RATINGS
 from br3.models import Tokens
-from br3.models.routing import ALIASES
+from br3.models.families import newest
 from br3.secrets import redact
 
 TRIES = 3
@@ -107,7 +107,7 @@ class Asking:
 
 def rate(text: str, files: Sequence[str], asking: Asking) -> Rated | NotRated:
     """The ratings of a task, from its text and the names of the files that match best (five are sent)."""
-    model = ALIASES.get(asking.model, asking.model)
+    model = newest(asking.model) or asking.model
     prompt = question(text, files)
     path = asking.kept_in / f"{_digest(model, prompt)}.rating" if asking.kept_in else None
     if path is not None and (found := _kept(path)) is not None:

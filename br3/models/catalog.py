@@ -59,6 +59,11 @@ def find(model: str) -> Model | None:
     return table().find(name)
 
 
+def is_own(name: str) -> bool:
+    """Whether the user's models.toml has an entry of that very name."""
+    return name.strip().lower() in _own()[0]
+
+
 def _own() -> tuple[dict[str, Model], dict[str, str]]:
     return _read_own(os.environ.get("XDG_CONFIG_HOME", ""), os.environ.get("HOME", ""))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from br3.models.catalog import catalog
+from br3.models.catalog import catalog, is_own
 from br3.models.table import Model
 
 Tier = Literal["small", "medium", "large"]
@@ -43,8 +43,14 @@ FAMILIES = (
 
 
 def newest(alias: str) -> str | None:
-    """The id of the newest model of a family; None for an alias that is none."""
-    return _newest().get(alias.strip().lower())
+    """The id of the newest model of a family; None for an alias that is none.
+
+    Where the user's models.toml has an entry of that very name, it is that. Raises UsageError for one that is wrong.
+    """
+    name = alias.strip().lower()
+    if is_own(name):
+        return name
+    return _newest().get(name)
 
 
 def family_of(model: str) -> Family | None:

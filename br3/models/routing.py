@@ -7,25 +7,18 @@ question about size or speed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
 from br3.errors import UsageError
 from br3.models.catalog import canonical, find
+from br3.models.families import newest
 from br3.models.table import PriceRow
 
 Wanted = Literal["larger_context", "faster", "other", "stronger"]
 """What is asked of the next model: a larger context, a quicker answer, to be another one, to be more able."""
-
-ALIASES: Mapping[str, str] = {
-    "haiku": "claude-haiku-5-5",
-    "sonnet": "claude-sonnet-5-5",
-    "opus": "claude-opus-5-5",
-    "fable": "claude-fable-5-2",
-}
-"""What Claude Code's short names stood for in the version that br3 was tested with."""
 
 
 def next_model(
@@ -61,7 +54,7 @@ def same(name: str) -> str:
     """One name for a model, whatever it was called by: short names, vendors' prefixes, dated snapshots."""
     bare = name.strip().lower().removesuffix("[1m]")
     try:
-        return canonical(ALIASES.get(bare, bare))
+        return canonical(newest(bare) or bare)
     except UsageError:  # of the user's own price list; br3 doctor says what is wrong with it
         return bare
 
@@ -69,7 +62,7 @@ def same(name: str) -> str:
 def known(name: str) -> bool:
     """Whether the catalog has a model of that name. Raises UsageError for a models.toml that is wrong."""
     bare = name.strip().lower().removesuffix("[1m]")
-    return bare in ALIASES or find(bare) is not None
+    return newest(bare) is not None or find(bare) is not None
 
 
 def context_tokens(name: str) -> int | None:

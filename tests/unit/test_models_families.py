@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from br3.agents import NAMES, agent
 from br3.models import rows
 from br3.models.families import FAMILIES, alias_of, family_of, newest, tier_of
+from br3.models.routing import same
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.alias)
@@ -22,6 +25,15 @@ def test_an_alias_is_the_highest_version_and_not_the_last_in_the_alphabet() -> N
     assert newest("sonnet") == "claude-sonnet-5-5"
     assert newest("OPUS ") == "claude-opus-5-5"
     assert newest("nobody") is None
+
+
+def test_the_user_s_own_entry_of_that_name_goes_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "br3").mkdir()
+    (tmp_path / "br3" / "models.toml").write_text('[models."opus"]\nlike = "claude-haiku-4-5"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert newest("opus") == same("opus") == "opus"
+    assert [row.input for row in rows("opus")] == [row.input for row in rows("claude-haiku-4-5")]
+    assert newest("sonnet") == "claude-sonnet-5-5"
 
 
 def test_tiers_are_of_families() -> None:

@@ -76,7 +76,8 @@ def _known_models(plan: RawPlan, build: RawTable) -> Iterator[Found]:
     """A name that the catalog does not know is most likely a slip; the agent may know it all the same."""
     from br3.errors import UsageError
     from br3.models import catalog
-    from br3.models.routing import ALIASES, known
+    from br3.models.families import FAMILIES
+    from br3.models.routing import known
 
     for table in [build, *build.tables("task")]:
         name = table.text("model")
@@ -86,7 +87,7 @@ def _known_models(plan: RawPlan, build: RawTable) -> Iterator[Found]:
         try:
             if known(name):
                 continue
-            near = did_you_mean(name, [*ALIASES, *(model.id for model in catalog())])
+            near = did_you_mean(name, [*(family.alias for family in FAMILIES), *(model.id for model in catalog())])
         except UsageError:  # of the user's own price list; br3 doctor says what is wrong with it
             continue
         yield Found(table.at("model"), f"no model {shown(name)} is known here", near, warning=True)
