@@ -104,7 +104,7 @@ def route(text: str, cost_limit: float | None, model: str | None, files: tuple[s
     if decision is None:
         click.echo("none of these models has a price: br3 models", err=True)
         return 1
-    click.echo(f"{click.style(decision.model, bold=True)}: {decision.reason}")
+    click.echo(f"{click.style(decision.model, bold=True)}\n{decision.reason}")
     if decision.warning:
         click.echo(f"{click.style('warning:', fg='yellow')} {decision.warning}", err=True)
     rows = [

@@ -15,8 +15,9 @@ import pytest
 
 from tests.conftest import Scratch, shell_plan, toml, writing
 from tests.integration.test_agents_running import DONE, Fake, claude, done, plan
+from tests.integration.test_estimate_ratings import GOOD, Api, api, server
 
-__all__ = ["claude"]  # the fixture
+__all__ = ["api", "claude", "server"]  # fixtures
 
 SOURCES = {
     "app/parser.py": "def parse_query(text):\n    return text.split()\n",
@@ -274,3 +275,49 @@ def test_own_runs_stop_what_is_dearer_than_nearly_all_of_its_kind(filled: Scratc
     assert [e.data["scope"] for e in filled.events("budget.exceeded")] == ["estimate"]
     assert "[estimate] stop_at" in said.err
     assert filled.git("show", "build/a:kept.txt") == "x"
+
+
+# with Claude
+
+
+def test_ratings_are_asked_for_once_recorded_as_usage_and_change_the_estimate(
+    filled: Scratch, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = api.scenario({"text": GOOD, "usage": {"input_tokens": 700, "output_tokens": 30}})
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", str(asking.base_url))
+    (filled.path / ".env").write_text("ANTHROPIC_API_KEY=" + "sk-" + "ant-loopback-only\n")
+    offline = filled.br3("estimate", "Fix parse_query in app/parser.py", "--json").json["builds"][0]
+    rated = filled.br3("estimate", "Fix parse_query in app/parser.py", "--ai", "--json").json["builds"][0]
+    assert offline["ratings"] is None
+    assert rated["ratings"] == {"debugging_complexity": 4, "codebase_scope": 2, "solution_hint": 1}
+    assert rated["score"] != offline["score"]
+    (usage,) = filled.events("usage.recorded")
+    assert (usage.data["input_tokens"], usage.data["output_tokens"]) == (700, 30)
+    assert Decimal(usage.data["cost_usd"]) > 0 and usage.build is None
+    again = filled.br3("estimate", "Fix parse_query in app/parser.py", "--ai", "--json").json["builds"][0]
+    assert again == rated and len(api.asked()) == 1 and len(filled.events("usage.recorded")) == 1
+    everything = "".join(path.read_text() for path in (filled.common_dir / "br3" / "journal").iterdir())
+    assert "loopback-only" not in everything
+
+
+@pytest.mark.parametrize(
+    ("key", "says"), [("", "there is no ANTHROPIC_API_KEY"), ("'quoted'", "ANTHROPIC_API_KEY has quotes in it")]
+)
+def test_without_ratings_the_estimate_is_offline_and_says_so(
+    filled: Scratch, monkeypatch: pytest.MonkeyPatch, key: str, says: str
+) -> None:
+    if key:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+    said = filled.br3("estimate", "Fix the parser", "--ai")
+    assert f"without Claude's ratings: {says}" in said.out
+    assert filled.events("usage.recorded") == []
+
+
+def test_a_server_that_fails_is_one_line_and_an_offline_estimate(
+    filled: Scratch, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = api.scenario({"status": 401})
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", str(asking.base_url))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-" + "ant-loopback-only")
+    said = filled.br3("estimate", "Fix the parser", "--ai")
+    assert "without Claude's ratings: " in said.out and "Traceback" not in said.all
