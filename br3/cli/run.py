@@ -113,10 +113,15 @@ def _ask_before_spending(repo: Repository, plan: Plan, wanted: list[Build], yes:
         return []
     from br3.cli.estimate import record_spent, show_forecasts
     from br3.dispatch import forecasting
-    from br3.errors import OverBudget
+    from br3.errors import Br3Error, OverBudget
 
-    ground = forecasting.ground_of(repo, forecasting.base_commit(repo, plan.base))
-    found = [forecasting.forecast(ground, plan, build, ai=plan.estimate.ai) for build in priced]
+    try:
+        ground = forecasting.ground_of(repo, forecasting.base_commit(repo, plan.base))
+        found = [forecasting.forecast(ground, plan, build, ai=plan.estimate.ai) for build in priced]
+    except (Br3Error, ArithmeticError, ValueError, OSError) as error:
+        # An aid: what stands in its way must not stand in the way of the work. Budgets hold all the same.
+        click.echo(f"{click.style('warning:', fg='yellow')} there is no estimate: {error}", err=True)
+        return []
     record_spent(repo, found)
     if not as_json:
         show_forecasts(found, err=True)
@@ -125,9 +130,14 @@ def _ask_before_spending(repo: Repository, plan: Plan, wanted: list[Build], yes:
     _, p90 = forecasting.summed(found)
     limits = [("[plan] budget_usd", plan.budget_usd), ("[plan] daily_budget_usd", plan.daily_budget_usd)]
     limits.append(("[estimate] confirm_above_usd", plan.estimate.confirm_above_usd))
-    above = [(name, limit) for name, limit in limits if limit and p90 > Decimal(limit)]
+    over = [(name, limit) for name, limit in limits if limit and p90 > Decimal(limit)]
+    above = [f"this may cost {p90:.2f} USD (P90), and {name} is {limit}" for name, limit in over]
+    for build, one in zip(priced, found, strict=True):
+        usd = one.usd()
+        if usd is not None and build.budget_usd and usd[1] > Decimal(build.budget_usd):
+            above.append(f"{build.id} may cost {usd[1]:.2f} USD (P90), and its budget_usd is {build.budget_usd}")
     if above and not yes:
-        said = f"this may cost {p90:.2f} USD (P90), and {above[0][0]} is {above[0][1]}"
+        said = above[0]
         ask = ask_yes_no()
         if ask is None or not ask(f"{said}. Begin?"):
             raise OverBudget(f"{said}; nothing was begun", hint="br3 run --yes begins all the same; budgets still hold")
@@ -135,10 +145,10 @@ def _ask_before_spending(repo: Repository, plan: Plan, wanted: list[Build], yes:
 
 
 def _still_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> list[Build]:
-    from br3.dispatch.forecasting import FILE
     from br3.dispatch.sessions import find
     from br3.dispatch.standing import standings
     from br3.errors import Br3Error
+    from br3.orchestrator.choosing import FORECASTS
     from br3.plan.frozen import digest
     from br3.telemetry.replay import RUN_ENDED
 
@@ -148,7 +158,7 @@ def _still_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> list[Buil
         return wanted
     if session is None or session.digest != digest(plan):
         return wanted
-    if session.view.state not in RUN_ENDED and (session.run_dir / FILE).exists():
+    if session.view.state not in RUN_ENDED and (session.run_dir / FORECASTS).exists():
         return []
     done = {s.id for s in standings(session, wanted) if s.landed or s.verified}
     return [build for build in wanted if build.id not in done]

@@ -39,13 +39,13 @@ from br3.estimate.history import own_runs_of
 from br3.estimate.ratings import NotRated, Rated, Spent
 from br3.models import Tokens
 from br3.models.cascade import Decision, Policy, decide
+from br3.orchestrator.choosing import FORECASTS
 from br3.plan.globs import matches
 from br3.plan.model import Build, Plan
 from br3.plan.order import landing_order, needs_closure
 from br3.repo.runner import Git
 from br3.repo.worktrees import Repository
 
-FILE = "estimates.json"
 FREE = frozenset({"shell", "manual"})
 """Agents without a price: nothing is known of what they cost, and they are not held up."""
 
@@ -228,9 +228,9 @@ def write(run_dir: Path, forecasts: Sequence[Forecast], stop_at: float) -> None:
             "costs": costs,
         }
     run_dir.mkdir(parents=True, exist_ok=True)
-    draft = run_dir / f".{FILE}"
+    draft = run_dir / f".{FORECASTS}"
     draft.write_text(json.dumps(found))
-    draft.replace(run_dir / FILE)
+    draft.replace(run_dir / FORECASTS)
 
 
 def summed(forecasts: Sequence[Forecast]) -> tuple[Decimal, Decimal]:
@@ -332,7 +332,6 @@ def _first(models: Sequence[str], model: str) -> list[str]:
 
 
 __all__ = [
-    "FILE",
     "FREE",
     "Forecast",
     "Ground",

@@ -23,6 +23,8 @@ from br3.plan.model import REPAIR, Task
 from br3.telemetry.replay import AttemptView
 
 AUTO = "auto"
+FORECASTS = "estimates.json"
+"""In a run's directory: what was forecast of its builds before it began."""
 
 # A session that ended so is not gone on with: it would end so again.
 _NEW_SESSION = frozenset({"context_too_long", "refused", "model_not_found"})
@@ -85,7 +87,7 @@ def gate_of(work: Work, task: Task, model: str) -> Gate:
 def forecast_of(work: Work) -> dict[str, Any]:
     """What was forecast of the build before the run began; nothing where there is none, or where it cannot be read."""
     try:
-        found = json.loads((work.run_dir / "estimates.json").read_text()).get(work.build.id)
+        found = json.loads((work.run_dir / FORECASTS).read_text()).get(work.build.id)
     except (OSError, ValueError, AttributeError):
         return {}
     return found if isinstance(found, dict) else {}

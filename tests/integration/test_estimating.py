@@ -211,16 +211,29 @@ def test_a_run_shows_what_it_will_take_and_what_it_took(filled: Scratch, claude:
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
 
 
-@pytest.mark.parametrize("head", ["budget_usd = 0.01", "daily_budget_usd = 0.01", "confirm"])
+@pytest.mark.parametrize("head", ["budget_usd = 0.01", "daily_budget_usd = 0.01", "confirm", "build"])
 def test_what_may_cost_more_than_it_should_is_not_begun_unattended(filled: Scratch, claude: Fake, head: str) -> None:
     claude.steps(a=[done(usd="0.001")])
-    text = plan(head=head) if "confirm" not in head else plan() + "[estimate]\nconfirm_above_usd = 0.01\n"
+    text = plan(head=head if "_usd" in head else "", owns="budget_usd = 0.01" if head == "build" else "")
+    text += "[estimate]\nconfirm_above_usd = 0.01\n" if head == "confirm" else ""
     filled.plan(text)
     said = filled.br3("run", "--trust", code=4)
     assert "nothing was begun" in said.err and "br3 run --yes" in said.err
     assert claude.calls() == [] and filled.events("run.created") == []
     filled.br3("run", "--trust", "--yes")
     assert len(claude.calls()) == 1
+
+
+def test_what_stands_in_the_way_of_an_estimate_does_not_stand_in_that_of_the_work(
+    filled: Scratch, claude: Fake
+) -> None:
+    claude.steps(a=[done()])
+    filled.plan(plan())
+    (filled.common_dir / "br3").mkdir(exist_ok=True)
+    (filled.common_dir / "br3" / "estimate").write_text("in the way")
+    said = filled.br3("run", "--trust")
+    assert len(claude.calls()) == 1
+    assert "there is no estimate" in said.err or "cost P50–P90" in said.err
 
 
 def test_agents_without_a_price_are_not_held_up(filled: Scratch) -> None:

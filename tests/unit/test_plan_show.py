@@ -138,6 +138,7 @@ def test_check_as_json_gives_the_builds(project: Path) -> None:
         "ok": True,
         "errors": [],
         "warnings": [],
+        "overlaps": [],
         "builds": [
             {"id": "persistence", "branch": "build/persistence-layer-of-everything", "after": ["docs"], "needs": []},
             {"id": "docs", "branch": "build/docs", "after": [], "needs": []},
