@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,8 @@ def ours(common_dir: Path) -> Iterator[None]:
         yield
         return
     mine = f"{os.getpid()} {threading.get_ident()} {time.monotonic_ns()}"
-    with _lock(common_dir):
+    # Without room for the note the work goes on: the changes may then be taken for an agent's.
+    with suppress(OSError), _lock(common_dir):
         before = _taken(common_dir)
         state = _read(common_dir)
         state.ours = [*(one for one in state.ours if _lives(one)), mine]
@@ -106,7 +107,7 @@ def ours(common_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with _lock(common_dir):
+        with suppress(OSError), _lock(common_dir):
             state = _read(common_dir)
             state.ours = [one for one in state.ours if one != mine]
             if state.at_work:

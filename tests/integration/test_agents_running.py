@@ -269,7 +269,8 @@ def test_without_fallbacks_the_model_stays(repo: Scratch, claude: Fake) -> None:
     [
         ('model = "haiku"', ["haiku"] * 4),  # the plan has said which
         ('model = "haiku"\nfallback = ["sonnet", "opus"]', ["haiku", "haiku", "sonnet", "sonnet"]),
-        ('model = "auto"\nfallback = ["opus"]', [None] * 4),  # of the agent's own choice nothing is known
+        ('model = "auto"\nfallback = ["opus"]', ["opus"] * 4),
+        ('model = "auto"\npolicy = "fixed"\nfallback = ["opus"]', [None] * 4),  # the agent's own choice is not known
     ],
 )
 def test_a_model_whose_work_does_not_hold_makes_room_for_a_stronger_one(

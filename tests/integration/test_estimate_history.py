@@ -61,7 +61,7 @@ def test_a_run_is_all_attempts_of_a_build_failed_ones_too(tmp_path: Path) -> Non
 def test_what_was_estimated_of_it_comes_along(tmp_path: Path) -> None:
     lines = [
         estimated("a", 1, model="haiku", features={"lines": 9.0}),
-        estimated("a", 2, features={"lines": 1.5, "nonsense": 3, "owns": "many"}, kind="build"),
+        estimated("a", 2, features={"lines": 1.5, "nonsense": 3, "owns": "many"}, work="build"),
         *built("a", attempt(RUN, "a", "A", 1, 10, model="claude-opus-5-5", usage=[used("1", "claude-opus-5-5")])),
     ]
     (run,) = own_runs_of(folded(tmp_path, lines), "here")

@@ -464,8 +464,8 @@ runpy.run_module("br3", run_name="__main__", alter_sys=True)
 
 def test_a_build_goes_on_when_its_journal_can_take_no_more(repo: Scratch, tracked: str) -> None:
     repo.plan(shell_plan({"a": "printf x > x"}))
-    # A file may have 2,400 bytes: enough for git's, not for all that an orchestrator has to tell.
-    command = [sys.executable, "-P", "-c", LIMITED_BR3, "2400", "run", "--trust"]
+    # A file may have 2,700 bytes: enough for git's, not for all that an orchestrator has to tell.
+    command = [sys.executable, "-P", "-c", LIMITED_BR3, "2700", "run", "--trust"]
     done = subprocess.run(command, cwd=repo.path, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert repo.git("show", "build/a:x", check=False) == "x" or "x" in repo.git("log", "--all", "--name-only")
