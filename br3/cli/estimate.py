@@ -50,6 +50,8 @@ def estimate(
         return _report(svg, as_json)
     repo = repository()
     plan, text = _asked(repo, plan_file, what)
+    from dataclasses import asdict
+
     from br3.cli.output import emit_json
     from br3.dispatch import forecasting
 
@@ -66,14 +68,14 @@ def estimate(
         found = [forecasting.forecast(ground, plan, build, ai=ai or plan.estimate.ai) for build in wanted]
     record_spent(repo, found)
     if as_json:
-        pairs = forecasting.likely_overlaps(plan if text is None else None, _files(found))
+        pairs = forecasting.likely_overlaps(plan, _files(found))
         data: dict[str, Any] = {"builds": [forecasting.as_json(one) for one in found]}
-        data["overlaps"] = [{"a": pair.a, "b": pair.b, "files": list(pair.files)} for pair in pairs]
-        if plan is not None and text is None and len(found) == len(plan.builds):
+        data["overlaps"] = [asdict(pair) for pair in pairs]
+        if plan is not None and len(found) == len(plan.builds):
             data["landing_order"] = forecasting.landing_order_for(plan, pairs)
         emit_json(data)
         return 0
-    _show(found, plan if text is None else None)
+    _show(found, plan)
     return 0
 
 
@@ -109,7 +111,7 @@ def route(text: str, cost_limit: float | None, model: str | None, files: tuple[s
         click.echo(f"{click.style('warning:', fg='yellow')} {decision.warning}", err=True)
     rows = [
         [" → ".join(way.models), f"{way.cost_usd:.2f} USD", f"{way.chance:.0%}"]
-        for way in (decision.way, *(way for way in decision.others if way != decision.way))
+        for way in (decision.way, *decision.others)
         if way.chance
     ]
     click.echo("\n" + table(("way", "expected", "passes"), rows, right=(1, 2)))
@@ -195,8 +197,7 @@ def _show(found: Sequence[Forecast], plan: Plan | None) -> None:
     if pairs:
         click.echo("")
     for pair in pairs:
-        warning = click.style("warning:", fg="yellow")
-        click.echo(f"{warning} {pair.a} and {pair.b} will probably both touch {', '.join(pair.files)}", err=True)
+        click.echo(f"{click.style('warning:', fg='yellow')} {pair.said}", err=True)
     if pairs and plan is not None and len(found) == len(plan.builds):
         order = " → ".join(forecasting.landing_order_for(plan, pairs))
         click.echo(f"the fewest conflicts, probably, when they land in this order: {order}")
@@ -247,7 +248,7 @@ def _route_json(found: Forecast, decision: Decision | None) -> dict[str, Any]:
     def told(cost: UsdRange | None) -> dict[str, str] | None:
         return None if cost is None else {"p50": f"{cost.p50:f}", "p90": f"{cost.p90:f}"}
 
-    ways = [] if decision is None else [decision.way, *(way for way in decision.others if way != decision.way)]
+    ways = [] if decision is None else [decision.way, *decision.others]
     return {
         "model": decision.model if decision else None,
         "reason": decision.reason if decision else None,
@@ -266,8 +267,9 @@ def _route_json(found: Forecast, decision: Decision | None) -> dict[str, Any]:
 def _replay(path: Path, as_json: bool) -> int:
     from br3.cli.output import emit_json
     from br3.estimate import replay as room
+    from br3.estimate.estimating import look_at
 
-    rows = room.read(path, _features_at)
+    rows = room.read(path, lambda place, text: look_at(place, text).features)
     done = room.replay(rows)
     metrics = room.metrics(done)
     if as_json:
@@ -288,15 +290,6 @@ def _replay(path: Path, as_json: bool) -> int:
         for model, bias in found["bias"].items():
             click.echo(f"    bias of {model:<16}{bias:+.3f}")
     return 0
-
-
-def _features_at(path: Path, text: str) -> dict[str, float]:
-    from br3.dispatch.forecasting import base_commit
-    from br3.estimate.estimating import look
-    from br3.repo.worktrees import discover
-
-    repo = discover(path)
-    return dict(look(repo.git, repo.common_dir, base_commit(repo, None), text).features)
 
 
 def _report(svg: Path | None, as_json: bool) -> int:

@@ -44,7 +44,7 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
     else:
         _print_checked(checked, path)
         for pair in pairs:
-            click.echo(f"warning: {pair.a} and {pair.b} will probably both touch {', '.join(pair.files)}", err=True)
+            click.echo(f"warning: {pair.said}", err=True)
     if checked.problems:
         ctx.exit(2)
 
@@ -121,7 +121,7 @@ def _emit_checked(checked: Checked, pairs: list[Overlap]) -> None:
             "errors": [asdict(problem) for problem in checked.problems],
             "warnings": [asdict(warning) for warning in checked.warnings],
             "builds": [_ordered(build) for build in checked.plan.builds] if checked.plan else [],
-            "overlaps": [{"a": pair.a, "b": pair.b, "files": list(pair.files)} for pair in pairs],
+            "overlaps": [asdict(pair) for pair in pairs],
         }
     )
 

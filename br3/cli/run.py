@@ -108,7 +108,10 @@ def _ask_before_spending(repo: Repository, plan: Plan, wanted: list[Build], yes:
 
     What is verified or landed already, and what an unfinished run has been asked about, is not asked again.
     """
-    priced = [build for build in _still_to_do(repo, plan, wanted) if _has_a_price(build)]
+    from br3.plan.model import UNPRICED
+
+    priced = [build for build in wanted if any(task.agent not in UNPRICED for task in build.tasks)]
+    priced = _still_to_do(repo, plan, priced) if priced else []
     if not priced:
         return []
     from br3.cli.estimate import record_spent, show_forecasts
@@ -145,27 +148,17 @@ def _ask_before_spending(repo: Repository, plan: Plan, wanted: list[Build], yes:
 
 
 def _still_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> list[Build]:
-    from br3.dispatch.sessions import find
     from br3.dispatch.standing import standings
-    from br3.errors import Br3Error
     from br3.orchestrator.choosing import FORECASTS
-    from br3.plan.frozen import digest
     from br3.telemetry.replay import RUN_ENDED
 
-    try:
-        session = find(repo)
-    except Br3Error:
-        return wanted
-    if session is None or session.digest != digest(plan):
+    session = _newest_of(repo, plan)
+    if session is None:
         return wanted
     if session.view.state not in RUN_ENDED and (session.run_dir / FORECASTS).exists():
         return []
     done = {s.id for s in standings(session, wanted) if s.landed or s.verified}
     return [build for build in wanted if build.id not in done]
-
-
-def _has_a_price(build: Build) -> bool:
-    return any(task.agent not in ("shell", "manual") for task in build.tasks)
 
 
 def _keep(session: Session, forecasts: list[Forecast]) -> None:
@@ -183,8 +176,18 @@ def _keep(session: Session, forecasts: list[Forecast]) -> None:
 
 def _nothing_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> Session | None:
     """The newest run, when it is of this very plan and all that is asked for is verified or landed as it stands."""
-    from br3.dispatch.sessions import find
     from br3.dispatch.standing import standings
+
+    session = _newest_of(repo, plan)
+    if session is None or session.view.state != "completed":
+        return None
+    done = all(s.landed or s.verified for s in standings(session, wanted))
+    return session if done else None
+
+
+def _newest_of(repo: Repository, plan: Plan) -> Session | None:
+    """The newest run, when it is of this very plan."""
+    from br3.dispatch.sessions import find
     from br3.errors import Br3Error
     from br3.plan.frozen import digest
 
@@ -192,10 +195,7 @@ def _nothing_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> Session
         session = find(repo)
     except Br3Error:
         return None  # begin says what is wrong with it
-    if session is None or session.digest != digest(plan) or session.view.state != "completed":
-        return None
-    done = all(s.landed or s.verified for s in standings(session, wanted))
-    return session if done else None
+    return session if session is not None and session.digest == digest(plan) else None
 
 
 def _say_done(session: Session, wanted: list[Build], as_json: bool) -> int:

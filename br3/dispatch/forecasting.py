@@ -34,20 +34,17 @@ from br3.estimate.estimating import (
     rated_by_claude,
     text_of_build,
 )
-from br3.estimate.experience import Tried, options, percentile_usd, tried_of
-from br3.estimate.history import own_runs_of
+from br3.estimate.experience import Tried, options, percentile_usd, tried_in
+from br3.estimate.history import own_runs
 from br3.estimate.ratings import NotRated, Rated, Spent
 from br3.models import Tokens
 from br3.models.cascade import Decision, Policy, decide
 from br3.orchestrator.choosing import FORECASTS
 from br3.plan.globs import matches
-from br3.plan.model import Build, Plan
+from br3.plan.model import UNPRICED, Build, Plan
 from br3.plan.order import landing_order, needs_closure
 from br3.repo.runner import Git
 from br3.repo.worktrees import Repository
-
-FREE = frozenset({"shell", "manual"})
-"""Agents without a price: nothing is known of what they cost, and they are not held up."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +112,16 @@ class Forecast:
 
 def ground_of(repository: Repository, commit: str) -> Ground:
     """Look at own history once. An analytics file that cannot be read is told of, and estimates do without it."""
+    from br3.analytics import analytics_path, reading
+
     common_dir = repository.common_dir
     runs: list[Run] = []
     tried: list[Tried] = []
     warning = None
     try:
-        runs, tried = own_runs_of(common_dir, str(common_dir)), tried_of(common_dir)
+        if analytics_path(common_dir).exists():
+            with reading(common_dir) as db:
+                runs, tried = own_runs(db, str(common_dir)), tried_in(db)
     except Br3Error as error:
         warning = f"own runs could not be read, so estimates do without them: {error.message}"
     git = repository.git
@@ -133,7 +134,7 @@ def forecast(ground: Ground, plan: Plan, build: Build, *, ai: bool = False) -> F
     """The estimate of one build, and the decision which model begins."""
     task = build.tasks[0]
     found = ground.look(text_of_build(build))
-    known = None if task.agent in FREE else agent(task.agent)
+    known = None if task.agent in UNPRICED else agent(task.agent)
     models = models_for(known, task.model, build.fallback)
     rated = None
     if ai and known is not None:
@@ -329,19 +330,3 @@ def base_commit(repository: Repository, base: str | None) -> str:
 def _first(models: Sequence[str], model: str) -> list[str]:
     """The models with the one that is asked for first."""
     return list(dict.fromkeys([model, *models])) if model != "auto" else list(models)
-
-
-__all__ = [
-    "FREE",
-    "Forecast",
-    "Ground",
-    "as_json",
-    "base_commit",
-    "decided",
-    "forecast",
-    "forecast_text",
-    "ground_of",
-    "models_for",
-    "summed",
-    "write",
-]

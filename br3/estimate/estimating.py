@@ -303,6 +303,11 @@ class Overlap:
     b: str
     files: tuple[str, ...]
 
+    @property
+    def said(self) -> str:
+        """For people."""
+        return f"{self.a} and {self.b} will probably both touch {', '.join(self.files)}"
+
 
 def overlaps(files: Mapping[str, Sequence[tuple[str, float]]], least: float = 0.5, among: int = 5) -> list[Overlap]:
     """Builds (by id) that share probable files: among the first five of both, with at least half the best score."""

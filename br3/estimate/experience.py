@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from br3.estimate.estimating import Estimate, UsdRange
@@ -35,16 +34,6 @@ def tried_in(db: DuckDBPyConnection) -> list[Tried]:
     statement = (resources.files("br3.estimate") / "sql" / "experience.sql").read_text(encoding="utf-8")
     rows = db.execute(statement).fetchall()
     return [Tried(same(model), bool(accepted), None if usd is None else float(usd)) for model, accepted, usd in rows]
-
-
-def tried_of(common_dir: Path) -> list[Tried]:
-    """As ``tried_in``, of a repository's analytics as the last fold left them; none where there is no such file."""
-    from br3.analytics import analytics_path, reading
-
-    if not analytics_path(common_dir).exists():
-        return []
-    with reading(common_dir) as db:
-        return tried_in(db)
 
 
 def options(estimate: Estimate, models: Sequence[str], tried: Iterable[Tried] = ()) -> list[Option]:
@@ -85,13 +74,3 @@ def percentile_usd(cost: UsdRange, percent: float) -> float:
     from statistics import NormalDist
 
     return float(cost.p50) * math.exp(spread(cost) * NormalDist().inv_cdf(percent / 100))
-
-
-def of_tiers(tried: Iterable[Tried]) -> Mapping[str, tuple[int, int]]:
-    """Per tier: accepted and all."""
-    found: dict[str, tuple[int, int]] = {}
-    for one in tried:
-        tier = tier_of(one.model) or "medium"
-        accepted, every = found.get(tier, (0, 0))
-        found[tier] = (accepted + one.accepted, every + 1)
-    return found

@@ -157,14 +157,14 @@ def index_of(git: Git, common_dir: Path, commit: str) -> Index:
         pass
     data = make(git, commit)
     try:
-        keep(path, data)
+        keep(path, data, KEPT)
     except OSError:
         pass
     return Index(data)
 
 
-def keep(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; of those with its ending beside it the newest ``KEPT`` stay."""
+def keep(path: Path, data: bytes, most: int) -> None:
+    """Write a file whole or not at all; of those with its ending beside it the newest ``most`` stay."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
@@ -173,7 +173,7 @@ def keep(path: Path, data: bytes) -> None:
     finally:
         fresh.unlink(missing_ok=True)
     kept = sorted(path.parent.glob(f"*{path.suffix}"), key=_age, reverse=True)
-    for old in kept[KEPT:]:
+    for old in kept[most:]:
         if old != path:
             old.unlink(missing_ok=True)
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from br3.estimate.index import keep
 from br3.estimate.model import RATINGS
 from br3.models import Tokens
 from br3.models.families import newest
@@ -120,7 +121,7 @@ def rate(text: str, files: Sequence[str], asking: Asking) -> Rated | NotRated:
     answer = _within(asking.deadline_s, model, prompt, asking)
     if isinstance(answer, Rated) and path is not None:
         with contextlib.suppress(OSError):
-            _keep(path, answer.ratings)
+            keep(path, json.dumps(dict(answer.ratings)).encode(), MOST_KEPT)
     return answer
 
 
@@ -287,16 +288,3 @@ def _kept(path: Path) -> dict[str, float] | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return found if all(1 <= value <= 5 for value in found.values()) else None
-
-
-def _keep(path: Path, ratings: Mapping[str, float]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    try:
-        fresh.write_text(json.dumps(dict(ratings)))
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    kept = sorted(path.parent.glob("*.rating"), key=lambda one: one.stat().st_mtime, reverse=True)
-    for old in kept[MOST_KEPT:]:
-        old.unlink(missing_ok=True)

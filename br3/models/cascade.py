@@ -107,7 +107,7 @@ def decide(
         return _fixed(fixed, options, ways, risks)
     if policy == "best" or risks:
         why = f"it touches {', '.join(risks)}" if risks else "the plan asks for the best"
-        return Decision(direct, f"{strongest.model} at once: {why}", tuple(w for w in ways if w != direct))
+        return Decision(direct, f"{strongest.model} at once: {why}", _without(direct, ways))
     best = ways[0]
     if best != direct and best.cost_usd > direct.cost_usd * (1 - MARGIN):
         best = direct
@@ -115,8 +115,8 @@ def decide(
         within = [way for way in (_way((option,)) for option in options) if way.cost_usd <= cost_limit_usd]
         if within:
             best = max(within, key=lambda way: way.chance)
-            return Decision(best, f"{best.models[0]} alone: {_usd(cost_limit_usd)} allow no more", tuple(ways))
-    others = tuple(way for way in ways if way != best)
+            return Decision(best, f"{best.models[0]} alone: {_usd(cost_limit_usd)} allow no more", _without(best, ways))
+    others = _without(best, ways)
     if best == direct:
         return Decision(direct, _why_direct(options, ways), others)
     first = options[[option.model for option in options].index(best.models[0])]
@@ -168,7 +168,11 @@ def _fixed(named: str, options: Sequence[Option], ways: Sequence[Way], risks: Se
         )
     elif option.accepted.mean < 0.5:
         warning = f"only {option.accepted.mean:.0%} of the work of {named} is expected to be accepted"
-    return Decision(way, f"{named}: it was named", tuple(w for w in ways if w != way), warning)
+    return Decision(way, f"{named}: it was named", _without(way, ways), warning)
+
+
+def _without(chosen: Way, ways: Sequence[Way]) -> tuple[Way, ...]:
+    return tuple(way for way in ways if way != chosen)
 
 
 def _why_direct(options: Sequence[Option], ways: Sequence[Way]) -> str:

@@ -13,6 +13,9 @@ from typing import Any
 REPAIR = "repair"
 """Id of the task that holds the attempts which mend a failed verification; no plan may use it."""
 
+UNPRICED = frozenset({"shell", "manual"})
+"""Agents of which nothing is known of what they cost."""
+
 DEFAULT_TIMEOUT_S = 2 * 3600.0
 DEFAULT_RETRIES = 2
 DEFAULT_SILENCE_S = 30 * 60.0
