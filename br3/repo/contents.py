@@ -67,7 +67,6 @@ def recent_changes(git: Git, commit: str, commits: int) -> dict[str, Changed]:
         "--no-merges",
         "--no-renames",
         "--name-only",
-        "--no-show-signature",
         "--format=%x01%ae",
         commit,
         "--",

@@ -20,7 +20,6 @@ def changes_of(git: Git, commits: Sequence[str]) -> dict[str, tuple[int, int, in
         "--format=commit %H",
         "--numstat",
         "--diff-merges=off",
-        "--no-show-signature",
         "--no-ext-diff",
         "--no-textconv",
         input="".join(f"{commit}\n" for commit in commits).encode(),
@@ -40,3 +39,15 @@ def changes_of(git: Git, commits: Sequence[str]) -> dict[str, tuple[int, int, in
                 less + (0 if removed == "-" else int(removed)),
             )
     return found
+
+
+def touching(git: Git, old: str | None, new: str, path: str) -> set[str]:
+    """The commits on the main line from ``old`` (None: the beginning) to ``new`` that changed ``path``, merges too."""
+    span = [new] if old is None else [new, f"^{old}"]
+    words = ("-z", "--first-parent", "-m", "--no-renames", "--format=%H")
+    return set(git("log", *words, "--quiet", *span, "--", f":(top,literal){path}").text.replace("\0", "\n").split())
+
+
+def is_cut_off(git: Git) -> bool:
+    """Whether the oldest commits are not here: a shallow clone."""
+    return git("rev-parse", "--is-shallow-repository").text == "true"

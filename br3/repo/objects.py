@@ -20,11 +20,14 @@ class Commit:
     deletions: int
 
 
-def commits_between(common_dir: Path, old: str, new: str, *, first_parent: bool = False) -> list[Commit]:
-    """The commits that ``new`` has and ``old`` has not, newest first."""
+def own_commits(common_dir: Path, old: str, new: str, base: str | None = None) -> list[Commit]:
+    """The commits that were made from ``old`` to ``new``, newest first: without what was merged into them, and without
+    what ``base`` has."""
     with git.Repo(common_dir) as repository:
         found = []
-        for commit in repository.iter_commits(f"{old}..{new}", first_parent=first_parent):
+        without = [f"^{one}" for one in (old, base) if one]
+        for commit_id in repository.git.rev_list(new, *without, first_parent=True).split():
+            commit = repository.commit(commit_id)
             total = commit.stats.total
             found.append(
                 Commit(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NewType
 
@@ -40,9 +41,9 @@ def branches(git: Git, names: Iterable[str] | None = None) -> dict[str, Branch]:
     patterns = ["refs/heads"] if names is None else [f"refs/heads/{name}" for name in names]
     if not patterns:
         return {}
-    listing = git("for-each-ref", "--format=%(refname)%00%(objectname)%00%(tree)", *patterns).text
+    listing = git("for-each-ref", "--format=%(refname)%00%(objectname)%00%(tree)", *patterns).lines
     found = {}
-    for line in listing.splitlines():
+    for line in listing:
         ref, commit, tree = line.split("\0")
         name = ref.removeprefix("refs/heads/")
         # A pattern also matches everything below it.
@@ -51,9 +52,17 @@ def branches(git: Git, names: Iterable[str] | None = None) -> dict[str, Branch]:
     return found
 
 
+def behind(git: Git, branch: str) -> str:
+    """The branch that a branch stands for, where it is a symbolic ref; itself, where it is none."""
+    target = git("symbolic-ref", "--quiet", f"refs/heads/{branch}", ok=(0, 1, 128)).text
+    return target.removeprefix("refs/heads/") or branch
+
+
 def accepts_branch(git: Git, name: str) -> bool:
     """Whether git takes ``name`` as a branch's name."""
-    return git("check-ref-format", "--branch", name, ok=(0, 1, 128)).code == 0
+    # What git takes for another name of a branch, such as @{-1}, is not one. It accepts @, and cannot use it.
+    done = git("check-ref-format", "--branch", name, ok=(0, 1, 128))
+    return done.code == 0 and done.text == name != "@"
 
 
 def move(git: Git, ref: str, new: CommitId, old: CommitId, reason: str) -> bool:
@@ -65,6 +74,31 @@ def move(git: Git, ref: str, new: CommitId, old: CommitId, reason: str) -> bool:
         if seen == old or (seen is None and old == NULL_ID):
             raise  # not a lost race: a lock file, a hook or the disk said no
         return False
+    return True
+
+
+def move_together(git: Git, updates: Sequence[tuple[str, str, str]], reason: str) -> bool:
+    """Set refs in one transaction: all of ``(ref, new, old)`` or none; False if one no longer is ``old``.
+
+    ``NULL_ID`` as old: it must not exist yet; as new: it is deleted. Git processes: 1.
+    """
+    lines = ["start"]
+    for ref, new, old in updates:
+        if new == NULL_ID:
+            lines += ["option no-deref", f"delete {ref}\0{old}"]  # of a symbolic ref not what it points to
+        elif old == NULL_ID:
+            lines.append(f"create {ref}\0{new}")
+        else:
+            lines.append(f"update {ref}\0{new}\0{old}")
+    text = "\0".join([*lines, "prepare", "commit", ""])
+    try:
+        git("update-ref", "--stdin", "-z", "--create-reflog", "-m", reason, input=os.fsencode(text))
+    except GitError:
+        for ref, _, old in updates:
+            done = git("rev-parse", "--verify", "--quiet", "--end-of-options", ref, ok=(0, 1, 128))
+            if (done.text if done.code == 0 else NULL_ID) != old:
+                return False
+        raise  # not a lost race: a lock file, a hook or the disk said no
     return True
 
 
@@ -81,7 +115,7 @@ def contained(git: Git, commits: Iterable[CommitId], target: str) -> set[CommitI
     spec = "\n".join([*sorted(wanted), f"^{target}"]).encode()
     outside = set(git("rev-list", "--ignore-missing", "--stdin", input=spec).text.split())
     present = git("cat-file", "--batch-check=%(objectname) %(objecttype)", input="\n".join(sorted(wanted)).encode())
-    known = {line.split()[0] for line in present.text.splitlines() if line.endswith(" commit")}
+    known = {line.split()[0] for line in present.lines if line.endswith(" commit")}
     return {commit for commit in wanted if commit in known and commit not in outside}
 
 

@@ -50,6 +50,14 @@ PRIVATE = frozenset(
 """Consent, and keys for paid models: for br3 and the agent that needs them, never for git, its hooks, a set-up, a
 verification or a criterion."""
 
+# Settings of the user's that would put something else into what git answers or writes: signatures among the lines of a
+# log, other encodings than that of br3.
+_PLAIN: dict[str, Mapping[str, str]] = {
+    "log": {"log.showSignature": "false", "i18n.logOutputEncoding": "UTF-8"},
+    "commit-tree": {"i18n.commitEncoding": "UTF-8"},
+    "tag": {"i18n.commitEncoding": "UTF-8"},
+}
+
 _HALF_ADDED = re.compile(rb"worktrees/[^\n]*/commondir")
 
 calls = 0
@@ -85,6 +93,12 @@ class Result:
         return os.fsdecode(self.out).removesuffix("\n")
 
     @property
+    def lines(self) -> list[str]:
+        """Its lines, without what ends them. Only a newline does: a name or a subject may hold any other character
+        that Python takes for the end of a line, and a path a carriage return."""
+        return self.text.split("\n") if self.text else []
+
+    @property
     def fields(self) -> list[str]:
         """NUL-separated standard output."""
         return [os.fsdecode(part) for part in self.out.split(b"\0") if part]
@@ -92,9 +106,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Git:
-    """Git in one directory. Calls are safe from several threads."""
+    """Git in one directory. Calls are safe from several threads.
+
+    ``variables`` are added to the environment of every call, after the scrubbing.
+    """
 
     directory: Path
+    variables: tuple[tuple[str, str], ...] = ()
 
     def __call__(
         self,
@@ -111,12 +129,13 @@ class Git:
         """
         global calls
         words = [os.fspath(a) for a in args]
-        settings = [w for key, value in (config or {}).items() for w in ("-c", f"{key}={value}")]
+        told = {**_PLAIN.get(words[0], {}), **(config or {})}
+        settings = [w for key, value in told.items() for w in ("-c", f"{key}={value}")]
         command = ["git", *settings, *words]
         environment = {k: v for k, v in scrubbed(os.environ).items() if k not in PRIVATE}
         # br3's own calls are not the user's work: its hooks stay out of them. A status must not fight for the lock.
         environment |= {"BR3_HOOKS": "own", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-        environment.update(env or {})
+        environment |= {**dict(self.variables), **(env or {})}
         started = time.monotonic()
         for pause_s in (0.02, 0.05, 0.1, 0.2, None):
             calls += 1
@@ -152,5 +171,5 @@ class Git:
             raise UsageError("git is not on PATH", hint="install git 2.39 or newer") from error
 
     def at(self, directory: Path) -> Git:
-        """Git in another directory."""
-        return Git(directory)
+        """Git in another directory, with the same variables."""
+        return Git(directory, self.variables)

@@ -76,12 +76,12 @@ def write_excludes(git: Git, path: Path) -> Path:
     return path
 
 
-def snapshot(worktree: Path, excludes: Path, leave_out: Sequence[str] = ()) -> Snapshot:
+def snapshot(worktree: Path, excludes: Path, leave_out: Sequence[str] = (), *, git: Git | None = None) -> Snapshot:
     """The worktree's state, uncommitted work included, written as a tree through an index of its own.
 
-    ``leave_out`` are untracked paths that are nobody's work.
+    ``leave_out`` are untracked paths that are nobody's work; ``git`` may bring a store of its own for what is written.
     """
-    git = Git(worktree)
+    git = Git(worktree) if git is None else git.at(worktree)
     answers = git("rev-parse", "HEAD", "HEAD^{tree}", "--symbolic-full-name", "HEAD").text.split("\n")
     head, head_tree, ref = CommitId(answers[0]), TreeId(answers[1]), answers[2]
     branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
@@ -167,8 +167,8 @@ def new_gitlinks(git: Git, old: CommitId, tree: TreeId) -> list[str]:
     if not found:
         return []
     blob = f"{tree}:.gitmodules"
-    declared = git("config", "--blob", blob, "--get-regexp", r"^submodule\..*\.path$", ok=(0, 1, 128)).text
-    paths = {line.partition(" ")[2] for line in declared.splitlines()}
+    declared = git("config", "--blob", blob, "--get-regexp", r"^submodule\..*\.path$", ok=(0, 1, 128)).lines
+    paths = {line.partition(" ")[2] for line in declared}
     return [path for path in found if path not in paths]
 
 

@@ -195,3 +195,30 @@ def test_a_snapshot_is_not_committed_over_somebody_else_s_commit(repo: Scratch) 
     with pytest.raises(Exception, match="moved by somebody else"):
         snapshots.commit_snapshot(repo.path, seen, "main", "mine", {}, "2026-11-22T10:00:00Z")
     assert repo.head() == theirs
+
+
+def test_a_symbolic_ref_is_deleted_and_not_what_it_points_to(repo: Scratch) -> None:
+    repo.git("branch", "theirs")
+    repo.git("symbolic-ref", "refs/heads/alias", "refs/heads/theirs")
+    assert refs.move_together(Git(repo.path), [("refs/heads/alias", NULL_ID, repo.head())], "test")
+    assert repo.git("branch", "--format=%(refname:short)").split() == ["main", "theirs"]
+
+
+def test_settings_of_the_user_s_put_nothing_else_into_logs_and_commits(repo: Scratch, tmp_path: Path) -> None:
+    program = tmp_path / "gpg"
+    dashes = "-" * 5
+    program.write_text(
+        "#!/bin/sh\ncase $* in *--verify*) echo a good one >&2; exit;; esac\nwhile read -r line; do :; done\n"
+        f"printf '\\n[GNUPG:] SIG_CREATED \\n' >&2\necho '{dashes}BEGIN PGP SIGNATURE{dashes}'\necho made-up\n"
+        f"echo '{dashes}END PGP SIGNATURE{dashes}'\n"
+    )
+    program.chmod(0o755)
+    for key in ("i18n.commitEncoding", "i18n.logOutputEncoding"):
+        repo.git("config", key, "ISO-8859-1")
+    repo.git("config", "gpg.program", str(program))
+    repo.git("config", "log.showSignature", "true")
+    git = Git(repo.path)
+    commit = merges.commit(git, refs.tree_of(git, "main"), [CommitId(repo.head())], "ü\n", sign=True)
+    assert git("log", "--format=%s", f"main..{commit}").text == "ü"
+    assert "\nencoding " not in repo.git("cat-file", "commit", commit)
+    assert repo.git("log", "-1", "--format=%h", commit).startswith("a good one")
