@@ -90,8 +90,15 @@ def evaluate(
     standing = {str(rule) for (rule,) in db.execute("SELECT rule FROM alerts WHERE cleared IS NULL").fetchall()}
     for measured in _measure(db, rules, at):
         if measured.crossed and measured.rule not in standing:
-            told = f"{_shown(measured.value)}", f"{_shown(measured.threshold)}"
-            raised.append(Alert(measured.rule, measured.level, measured.text.format(*told), *told))
+            limits = (measured.value, measured.threshold)
+            raised.append(
+                Alert(
+                    measured.rule,
+                    measured.level,
+                    measured.text.format(*(_told(measured.rule, limit) for limit in limits)),
+                    *(_shown(limit) for limit in limits),
+                )
+            )
         elif not measured.crossed and measured.rule in standing:  # back, switched off, or nothing is known any more
             back.append(measured)
     if rules.violations:
@@ -171,6 +178,11 @@ def _violations(db: DuckDBPyConnection) -> list[Alert]:
         level = "critical" if severity == "critical" else "error"
         found.append(Alert(f"violation {event}", level, text, rule or "", ""))
     return found
+
+
+def _told(rule: str, value: float | Decimal | None) -> str:
+    """As people say it: shares in percent."""
+    return f"{100 * value:.3g} %" if value is not None and rule.endswith("_rate") else _shown(value)
 
 
 def _shown(value: float | Decimal | None) -> str:

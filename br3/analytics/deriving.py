@@ -51,6 +51,8 @@ def derive_fresh(db: DuckDBPyConnection, source: str = "fresh") -> None:
     db.execute(f"INSERT INTO touched_hours SELECT DISTINCT date_trunc('hour', ts) FROM {source} WHERE {_INCIDENT}")
     _derive_runs(db)
     _derive_sessions(db)
+    if "usage.recorded" in kinds:
+        _derive_asked(db, source)
     _derive_metrics(db)
     if kinds & {"alert.raised", "alert.cleared"}:
         derive_alerts(db)
@@ -76,6 +78,7 @@ def derive_all(db: DuckDBPyConnection) -> None:
     db.execute("DELETE FROM touched_sessions")
     db.execute("INSERT INTO touched_sessions SELECT DISTINCT session FROM imports WHERE session IS NOT NULL")
     _derive_sessions(db, clear=False)
+    _derive_asked(db, "events")
     _derive_metrics(db, everything=True)
     derive_alerts(db)
     _again(db, "estimates")
@@ -138,7 +141,7 @@ def _derive_runs(db: DuckDBPyConnection, *, clear: bool = True) -> None:
     for name in ("taken", "attempts", "usage", "tasks", "builds", "runs"):
         # Written out, so that what does not matter is passed over early.
         text = statement(f"derive/{name}").replace(":kinds", _quoted(moves.get(name, ())))
-        db.execute(text.replace(":telling", _quoted(_TELLING)))
+        db.execute(text.replace(":telling", _quoted(_TELLING)).replace(":reports", "mine"))
     if clear:
         _touch_hours(db)
 
@@ -164,6 +167,17 @@ def _derive_sessions(db: DuckDBPyConnection, *, clear: bool = True) -> None:
     db.execute(statement("derive/usage_of_imports"))
     if clear:
         _touch_hours(db)
+
+
+def _derive_asked(db: DuckDBPyConnection, source: str) -> None:
+    """What br3 itself asked of models: of no run, so that all of it is told again when some of it is new."""
+    asked = "kind = 'usage.recorded' AND run IS NULL"
+    hours = f"INSERT INTO touched_hours SELECT DISTINCT date_trunc('hour', ts) FROM {source} WHERE {asked} RETURNING 1"
+    if not db.execute(hours).fetchall():
+        return
+    db.execute("DELETE FROM usage WHERE source = 'asked'")
+    db.execute(statement("derive/taken").replace(":reports", "(FROM in_turn WHERE run IS NULL)"))
+    db.execute(statement("derive/usage_asked"))
 
 
 def _touch_hours(db: DuckDBPyConnection) -> None:

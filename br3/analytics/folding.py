@@ -304,7 +304,7 @@ def _take_lines(db: DuckDBPyConnection, lines: list[_Line], folded: Folded) -> N
     row = db.execute("INSERT INTO events BY NAME FROM fresh").fetchone()
     taken = int(row[0]) if row else 0
     folded.events += taken
-    if taken < len(lines):  # what Python reads and DuckDB doesn't: a time that is none, or of no calendar
+    if taken < len(lines):  # what Python reads and DuckDB doesn't
         have = {(str(s), int(n)) for s, n in db.execute("SELECT segment, seq FROM fresh").fetchall()}
         for line in lines:
             if (line.segment, line.number) not in have:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from br3.analytics import migrations
 from br3.analytics.store import WAIT_S, analytics_path, connect, in_our_words, turn, writing
-from br3.errors import Br3Error, UsageError
+from br3.errors import Br3Error, UsageError, told
 from br3.telemetry import read_events
 from br3.telemetry.archive import packed_segments
 from br3.telemetry.journal import journal_dir, segments
-
-LOW_DISK_BYTES = 1_000_000_000
+from br3.wording import counted
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,32 @@ def roll_back(common_dir: Path, to: int | None) -> tuple[list[str], int]:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a doctor looked at; ``ok`` False needs somebody."""
+    """One thing that a doctor looked at; ``ok`` False needs somebody. ``hint`` is the command that mends it.
+
+    ``odd``: well enough, and worth knowing. ``mend`` mends it where that loses nothing, and says what it did.
+    """
 
     what: str
     ok: bool
     said: str
     hint: str | None = None
+    odd: bool = False
+    mend: Callable[[], str] | None = None
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``warn`` or ``bad``."""
+        return "bad" if not self.ok else "warn" if self.odd else "ok"
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of ``doctor --json``."""
+        facts = {"what": self.what, "state": self.state, "ok": self.ok, "said": self.said, "hint": self.hint}
+        return {**facts, "fixable": self.mend is not None}
 
 
 def examine(common_dir: Path) -> list[Finding]:
     """Journal and analytics: can they be written, is there room, was anything lost or unreadable."""
-    return [_writable(common_dir), _room(common_dir), _lost(common_dir), *_file(common_dir)]
+    return [_writable(common_dir), _lost(common_dir), *_file(common_dir)]
 
 
 def _writable(common_dir: Path) -> Finding:
@@ -140,14 +156,22 @@ def _writable(common_dir: Path) -> Finding:
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        return Finding("journal", False, f"cannot be written: {error}", f"make room, or see who may write {directory}")
-    return Finding("journal", True, "can be written")
+        said = told(OSError(error.errno, error.strerror, str(directory))).message
+        return Finding("journal", False, f"cannot be written: {said}", _way_to_write(error, directory))
+    return Finding("journal", True, f"can be written, {counted(len(segments(common_dir)), 'segment')}")
 
 
-def _room(common_dir: Path) -> Finding:
-    free = shutil.disk_usage(common_dir).free
-    low = free < LOW_DISK_BYTES
-    return Finding("disk", not low, f"{free / 1e9:.1f} GB free", "make room: builds need it" if low else None)
+def _way_to_write(error: OSError, directory: Path) -> str:
+    where = quote(str(directory))
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"make room: df -h {where}"
+        case errno.EROFS:
+            return f"mount it for writing again: df {where} says what is mounted there"
+        case errno.EACCES | errno.EPERM:
+            return f'chmod -R u+rwX {where}, or sudo chown -R "$USER" {where}'
+        case _:
+            return f"see what is there: ls -ld {where}"
 
 
 def _lost(common_dir: Path) -> Finding:
@@ -156,7 +180,8 @@ def _lost(common_dir: Path) -> Finding:
         return Finding("events", True, "none was lost")
     number = sum(int(e.data.get("events") or 0) for e in lost)
     said = f"{number} could not be written, the last before {lost[-1].ts}; they went to standard error"
-    return Finding("events", False, said, "they may be in the logs under .git/br3/runs")
+    # Nothing brings them back, so it is no fault that lasts.
+    return Finding("events", True, said, "they may be in the logs under .git/br3/runs", odd=True)
 
 
 def _file(common_dir: Path) -> list[Finding]:
@@ -167,7 +192,7 @@ def _file(common_dir: Path) -> list[Finding]:
         state = inspect(common_dir, wait_s=5)
         if state.version is not None and state.version > state.newest:
             return [Finding("analytics", False, "made by a newer br3", "use that br3, or br3 db rebuild")]
-        found = [Finding("analytics", True, f"shape {state.version}, {state.events:,} events")]
+        found = [Finding("analytics", True, f"shape {state.version}, {counted(state.events, 'event')}")]
         if state.rejected:
             found.append(_rejected(common_dir, state.rejected))
     except Br3Error as error:
@@ -187,7 +212,7 @@ def _rejected(common_dir: Path, number: int) -> Finding:
             db.close()
     shown = "; ".join(f"{segment} at byte {offset}: {reason}" for segment, offset, reason in rows)
     torn = odd == 0
-    said = f"{number} lines are no events ({shown})"
+    said = f"{counted(number, 'line')} {'is no event' if number == 1 else 'are no events'} ({shown})"
     # A process that was killed while it wrote leaves half a line; nobody can do anything about that.
     return Finding("rejected", torn, said, None if torn else 'br3 sql "FROM rejected"')
 

@@ -43,6 +43,10 @@ class Report:
     rows: list[tuple[Any, ...]]
     totals: dict[str, Any] = field(default_factory=dict)
 
+    def dicts(self) -> list[dict[str, Any]]:
+        """The rows as objects, values as they are."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
     def as_json(self, name: str = "rows") -> dict[str, Any]:
         """``totals``, and the rows as objects under ``name``; values as ``plain`` makes them."""
         return {
@@ -100,7 +104,7 @@ def summary(db: DuckDBPyConnection, period: Period = "all") -> Report:
     by_model = performance(db, period, "model")
     row = db.execute("SELECT count(*) FROM alerts WHERE cleared IS NULL").fetchone()
     rate = totals["successes"] / totals["tasks"] if totals["tasks"] else None
-    facts = {"period": period, "since": begin, **states, **totals, "success_rate": rate}
+    facts = {"period": period, "since": begin, **states, **totals, **_unknown(db, begin), "success_rate": rate}
     return Report(by_model.columns, by_model.rows, {**facts, "alerts": row[0] if row else 0})
 
 
@@ -110,13 +114,19 @@ def performance(db: DuckDBPyConnection, period: Period = "all", by: str = "model
     return _many(db, text, {"since": since(period), "none": _NOBODY.get(by, f"(no {by})")})
 
 
-def costs(db: DuckDBPyConnection, period: Period = "all", by: str = "model") -> Report:
-    """Money and tokens by model, build, day, task or run; what has no price is in ``unpriced_tokens``."""
+def costs(
+    db: DuckDBPyConnection, period: Period = "all", by: str = "model", runs: Sequence[str] | None = None
+) -> Report:
+    """Money and tokens by model, build, day, task or run, of all or of some runs; what has no price is in
+    ``unpriced_tokens``; attempts that told nothing of what they took are ``silent_attempts`` of the totals, requests of
+    br3's own that were not answered ``unanswered_requests``."""
     begin = since(period)
     order = "key" if by == "day" else "cost_usd DESC NULLS LAST, unpriced_tokens DESC, key"
-    given = {"since": begin, "none": _NOBODY.get(by, "")}
-    if by in ("task", "run"):
-        column = "build || '/' || task" if by == "task" else "run"
+    given: dict[str, Any] = {"since": begin, "none": _NOBODY.get(by, "")}
+    if by in ("task", "run") or runs is not None:
+        columns = {"task": "build || '/' || task", "day": "strftime(ts, '%Y-%m-%d')"}
+        column = columns.get(by, by)
+        given["runs"] = None if runs is None else list(runs)
         text = statement("reports/costs_usage").format(by=by, column=column, order=order)
     else:
         column = "strftime(bucket, '%Y-%m-%d')" if by == "day" else by
@@ -133,7 +143,21 @@ def costs(db: DuckDBPyConnection, period: Period = "all", by: str = "model") -> 
     }
     for name in _TOKENS:
         totals[name] = sum(row[at[name]] for row in found.rows)
+    totals |= _unknown(db, begin, runs)
     return Report(found.columns, found.rows, totals)
+
+
+def _unknown(db: DuckDBPyConnection, begin: datetime | None, runs: Sequence[str] | None = None) -> dict[str, int]:
+    """How much there is of which nobody knows what it cost."""
+    row = db.execute(statement("reports/unanswered"), {"since": begin}).fetchone() if runs is None else None
+    silent = sum(_silent(db, begin, runs).values())
+    return {"silent_attempts": silent, "unanswered_requests": row[0] if row else 0}
+
+
+def _silent(db: DuckDBPyConnection, begin: datetime | None, runs: Sequence[str] | None) -> dict[str, int]:
+    """How many attempts have told nothing of what they took, by build."""
+    given = {"since": begin, "runs": None if runs is None else list(runs)}
+    return dict(db.execute(statement("reports/silent"), given).fetchall())
 
 
 def _by_canonical_name(report: Report) -> Report:
@@ -167,9 +191,11 @@ def budgets(db: DuckDBPyConnection, runs: Sequence[str], planned: Sequence[Budge
     """Spent, left and expected for each of ``planned``, over the runs of one lineage.
 
     ``forecast_usd`` is what it comes to when the tasks that are left cost what those that are done did on average.
+    ``silent_attempts`` told nothing of what they took: where there are any, more than ``cost_usd`` was spent.
     """
     found = db.execute(statement("reports/budgets"), {"runs": list(runs)}).fetchall()
     spent = {build: (cost, unpriced, done) for build, cost, unpriced, done in found}
+    silent = _silent(db, None, runs)
     rows = []
     for item in planned:
         mine = [spent[b] for b in spent if item.build is None or b == item.build]
@@ -180,9 +206,15 @@ def budgets(db: DuckDBPyConnection, runs: Sequence[str], planned: Sequence[Budge
         expected = cost / done * max(item.tasks, done) if cost is not None and done else None
         forecast = expected.quantize(Decimal("0.0001")) if expected is not None else None
         unpriced = sum(tokens for _, tokens, _ in mine)
-        rows.append((item.build or "(run)", item.budget_usd, cost, left, forecast, unpriced, done, item.tasks))
-    names = "key budget_usd cost_usd left_usd forecast_usd unpriced_tokens tasks_done tasks"
+        untold = sum(silent.values()) if item.build is None else silent.get(item.build, 0)
+        rows.append((item.build or "(run)", item.budget_usd, cost, left, forecast, unpriced, done, item.tasks, untold))
+    names = "key budget_usd cost_usd left_usd forecast_usd unpriced_tokens tasks_done tasks silent_attempts"
     return Report(tuple(names.split()), rows)
+
+
+def payments(db: DuckDBPyConnection, runs: Sequence[str]) -> Report:
+    """What some runs took, a row per model and attempt: when it was told, by which build, and its dollars."""
+    return _many(db, statement("reports/payments"), {"runs": list(runs)})
 
 
 def events(

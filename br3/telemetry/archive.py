@@ -289,10 +289,13 @@ def _usage_in(data: bytes, name: str, day: str) -> Iterator[Event]:
 def _from_archive(
     common_dir: Path, index: dict[str, Entry], live: Iterable[Event], builds: Collection[str]
 ) -> list[Event]:
+    from br3.telemetry.replay import in_sequence  # who has no archive does not pay for it
+
     created = [e for e in live if e.kind == "run.created"]
     created += [e for entry in index.values() for e in entry.events if e.kind == "run.created"]
-    newest = max(created, key=lambda e: (e.ts, e.run or ""), default=None)
-    wanted = {*builds, *((newest.data.get("builds") or []) if newest else [])}
+    known = {e.run: e for e in created if e.run and not e.data.get("serves")}
+    order = in_sequence({run: (e.ts, e.data.get("continues")) for run, e in known.items()})
+    wanted = {*builds, *((known[order[-1]].data.get("builds") or []) if order else [])}
     found: list[Event] = []
     for entry in index.values():
         found += entry.events

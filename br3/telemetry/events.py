@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 SEVERITIES = ("info", "warning", "error", "critical")
@@ -28,10 +29,13 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "run.created": Kind("a plan was frozen for execution", True, "plan, digest, base, base_commit, builds, continues"),
+    "run.created": Kind(
+        "a plan was frozen for execution", True, "plan, digest, base, base_commit, builds, continues, serves"
+    ),
     "run.started": Kind("a dispatcher began to work on the run", True, "jobs, selected"),
     "run.attached": Kind("another dispatcher took the run over", True, "jobs, selected"),
-    "run.paused": Kind("the run was paused", True),
+    "run.paused": Kind("the run was paused, or waits for a person", True, "reason"),
+    "run.resumed": Kind("a paused run goes on", True),
     "run.completed": Kind("every build is verified", True),
     "run.failed": Kind("at least one build is not verified", True, "reason"),
     "run.cancelled": Kind("the run was stopped by its user", True, "reason"),
@@ -44,15 +48,37 @@ KINDS: dict[str, Kind] = {
     "build.failed": Kind("it ended without being verified", True, "cause, reason, log, hint"),
     "build.skipped": Kind("it was not started", True, "reason, files"),
     "build.cancelled": Kind("it was stopped by its user", True, "reason"),
+    "build.retried": Kind("it is to begin again: from a task, with a model", True, "from, model"),
+    "build.set_back": Kind(
+        "its branch was set back to where a retry begins; what came off it is kept under a ref", True, "ref, commit, to"
+    ),
+    "build.paused": Kind("it rests; with `now` its processes are stopped as they are", True, "now"),
+    "build.continued": Kind("it goes on after a pause", True),
+    "build.heartbeat": Kind("a sign of life of its orchestrator, every 30 s", False, "elapsed_s"),
+    "build.silent": Kind(
+        "its orchestrator holds its lock and gives no sign of life; it is ended, and another one started",
+        False,
+        "since_s, orchestrator, ended",
+        told=True,
+    ),
+    "build.restarting": Kind("its orchestrator is gone; another one takes over", False, "restart, wait_s", told=True),
+    "control.asked": Kind("a person asked something of a run", False, "what, facts", told=True),
+    "disk.low": Kind(
+        "the disk is nearly full: no build is started until there is room",
+        False,
+        "free_bytes, path, free_files",
+        told=True,
+    ),
     "task.started": Kind("its first attempt is about to begin", True, "title"),
     "task.completed": Kind("its work is committed", True, "commit"),
     "task.carried": Kind("an earlier run completed it on this branch", True, "commit, digest, from_run"),
     "task.failed": Kind("all its attempts failed", True, "cause, reason"),
-    "task.skipped": Kind("it was not run", True, "reason"),
+    "task.skipped": Kind("it is left out", True, "reason, digest"),
+    "task.retried": Kind("it is to be done again", True),
     "attempt.started": Kind(
         "an agent is about to be started",
         True,
-        "agent, model, directory, session, resumed, sandbox, budget_usd, head, tree",
+        "agent, model, directory, session, resumed, sandbox, budget_usd, head, tree, notes",
     ),
     "attempt.finished": Kind(
         "an agent has ended",
@@ -67,7 +93,7 @@ KINDS: dict[str, Kind] = {
     "model.selected": Kind("a model was chosen for an attempt", False, "model, reason, order, by"),
     "model.fallback": Kind("another model takes over", False, "from, to, reason, by", told=True),
     "usage.recorded": Kind(
-        "tokens and dollars of one model in one attempt",
+        "tokens and dollars of one model in one attempt, or in a request of br3's own",
         True,
         "model, input_tokens, output_tokens, cache_write_tokens, cache_read_tokens, cost_usd, source, price",
     ),
@@ -92,12 +118,12 @@ KINDS: dict[str, Kind] = {
     "quality.passed": Kind(
         "a verification passed",
         True,
-        "tree, commit, commands, environment, tests, coverage, results, left, warnings",
+        "tree, commit, commands, environment, builds, assumed, alone, tests, coverage, results, left, warnings",
     ),
     "quality.failed": Kind(
         "a verification failed",
         True,
-        "tree, commit, commands, environment, tests, coverage, results, left, warnings, reason",
+        "tree, commit, commands, environment, builds, assumed, alone, tests, coverage, results, left, warnings, reason",
     ),
     "error.occurred": Kind("something went wrong that no other kind names", False, "message", told=True),
     "rate_limit.hit": Kind(
@@ -114,11 +140,13 @@ KINDS: dict[str, Kind] = {
     ),
     "performance.degraded": Kind("something became slow", False),
     "budget.exceeded": Kind("a budget of the plan is spent", True, "scope, budget_usd, cost_usd"),
-    "conflict.predicted": Kind("two builds, or a build and base, no longer merge", False, "files"),
+    "conflict.predicted": Kind(
+        "two builds, or a build and base, no longer merge", False, "with, files, kinds, commits", told=True
+    ),
     "worktree.created": Kind("a worktree was added", True, "path, branch, start"),
     "worktree.ready": Kind("its environment is set up", True, "path, duration_s, how"),
     "worktree.failed": Kind("its set-up failed; it is left for inspection", True, "path, command, exit_code, log"),
-    "worktree.removed": Kind("a worktree was removed, its branch too when it had landed", True, "path, branch, commit"),
+    "worktree.removed": Kind("a worktree was removed, its branch too", True, "path, branch, commit, contained"),
     "hook.commit": Kind("post-commit: a commit was made", False, "hook, commit, branch, worktree", told=True),
     "hook.merged": Kind(
         "post-merge: a merge was made, or a branch moved forward",
@@ -143,16 +171,37 @@ KINDS: dict[str, Kind] = {
     "commit.measured": Kind(
         "what a commit changed was asked of git", False, "commit, files, lines_added, lines_removed", told=True
     ),
-    "landing.started": Kind("a train is being made", True, "base, base_commit, order"),
-    "landing.aside": Kind("a build was put aside from the train", True, "reason, files, with, commit, log"),
-    "landing.intent": Kind("base is about to move", True, "base, old, new, builds, checkout"),
-    "landing.moved": Kind("base has moved", True, "base, old, new, builds"),
+    "landing.started": Kind("a train is being made", True, "base, base_commit, order, method, window"),
+    "landing.aside": Kind(
+        "a build was put aside from the train", True, "reason, cause, files, with, commit, log, next"
+    ),
+    "landing.flaky": Kind("a candidate failed, and passed when tested once more", True, "builds, reason", told=True),
+    "landing.needs_later": Kind(
+        "a candidate failed that passes with the builds behind it", True, "base, builds, passes_in", told=True
+    ),
+    "landing.resolving": Kind(
+        "a conflict was handed to an agent, under a run of its own", True, "child, with, files, commit, base_commit"
+    ),
+    "landing.intent": Kind("base is about to move", True, "what, base, old, new, builds, as, checkout"),
+    "landing.moved": Kind("base has moved", True, "what, base, old, new, builds, as"),
     "landing.completed": Kind("the checkout of base follows, the train is done", True, "base, new"),
     "landing.abandoned": Kind("a train ended without moving base", True, "reason"),
-    "release.intent": Kind("a tag is about to be made", True, "tag, commit, push, remote"),
-    "release.tagged": Kind("the tag exists", True, "tag, commit"),
+    "landing.pushed": Kind("a build's branch is at the remote, for a request", True, "branch, commit, remote"),
+    "landing.rejected": Kind("the remote refused a build's branch", True, "branch, commit, remote, reason"),
+    "landing.requested": Kind("a request was opened for a build", True, "branch, commit, base, url"),
+    "release.intent": Kind(
+        "a tag is about to be made, with the release's commit on base",
+        True,
+        "base, tag, version, bump, commit, object, before, push, remote",
+    ),
+    "release.tagged": Kind("the tag exists, base contains it", True, "base, tag, commit, object"),
+    "release.pushing": Kind("base and tag are about to be pushed", True, "tag, commit, remote"),
     "release.pushed": Kind("base and tag are at the remote", True, "tag, commit, remote"),
     "release.rejected": Kind("the remote refused the push; nothing changed there", True, "tag, remote, reason"),
+    "release.undoing": Kind(
+        "a release is about to be taken back, base to before its commit", True, "tag, commit, object, before"
+    ),
+    "release.undone": Kind("the tag is gone, base without the release's commit", True, "tag, commit"),
     "criterion.checked": Kind("a line of the success checklist was evaluated", True, "name, met, seen"),
     "alert.raised": Kind("a threshold of [alerts] was crossed", True, "rule, level, value, threshold, message"),
     "alert.cleared": Kind("what an alert told of is within its threshold again", True, "rule, value, threshold"),
@@ -207,7 +256,10 @@ def parse(line: bytes, segment: str, offset: int) -> Event | None:
 
 
 def event_of(raw: Any, segment: str, offset: int) -> Event:
-    """The event that a line said as JSON; ValueError, KeyError or TypeError when it is none."""
+    """The event that a line said as JSON; ValueError, KeyError or TypeError when it is none.
+
+    A time without a zone is none: nobody could tell when it was.
+    """
     event = Event(
         ts=raw["ts"],
         seq=raw.get("seq", offset),
@@ -235,6 +287,8 @@ def event_of(raw: Any, segment: str, offset: int) -> Event:
         or not (event.attempt is None or _is_int(event.attempt, 31))
     ):
         raise TypeError("a value of another type")
+    if datetime.fromisoformat(event.ts).tzinfo is None:
+        raise ValueError("a time of no zone")
     return event
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from br3.secrets import known_secrets, redact, redact_value
 from br3.telemetry.events import KINDS, SEVERITIES, Event, parse
+from br3.telemetry.locks import is_locked
 
 ROTATE_BYTES = 1_000_000
 SUFFIX = ".jsonl"
@@ -105,14 +106,14 @@ class Journal:
         gen: int | None = None,
         durable: bool | None = None,
         **data: Any,
-    ) -> None:
+    ) -> bool:
         """Write one event. ValueError for a kind or severity that is not known.
 
         What changes a state is on the disk when this returns; ``durable`` False leaves that to ``sync``, for many at
         once.
 
-        A disk that is full or read-only does not stop the work: the event goes to standard error instead, and how many
-        did is written as ``journal.lost`` as soon as that is possible.
+        A disk that is full or read-only does not stop the work: the event goes to standard error instead (then this
+        says False), and how many did is written as ``journal.lost`` as soon as that is possible.
         """
         if kind not in KINDS or severity not in SEVERITIES:
             raise ValueError(f"unknown event kind {kind!r} or severity {severity!r}")
@@ -128,9 +129,10 @@ class Journal:
                 self._write(line, durable=KINDS[kind].state if durable is None else durable)
             except OSError as error:
                 self._complain(error, line)
-                return
+                return False
             if self._lost:
                 self._tell_lost()
+            return True
 
     def redact(self, text: str) -> str:
         """``text`` with secrets masked, those of this process's environment included."""
@@ -235,17 +237,7 @@ def create_segment(directory: Path, name: str) -> int:
 
 def writer_lives(segment: Path) -> bool:
     """Whether the process that writes a segment is still there; False for a segment that is gone."""
-    try:
-        descriptor = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
+    return is_locked(segment)
 
 
 def sync_directory(directory: Path) -> None:

@@ -20,9 +20,17 @@ class LockHeld(Refused):
     """Another living process holds the lock. ``pid`` is what it wrote there, or None."""
 
     def __init__(self, what: str, pid: int | None) -> None:
-        by = f" by process {pid}" if pid else ""
-        super().__init__(f"{what} is being worked on{by}", hint="br3 status")
+        message, hint = f"{what} is being worked on" + (f" by process {pid}" if pid else ""), "br3 status"
+        if what.startswith("base "):
+            message = under_way(what.removeprefix("base "), pid)
+            hint = "wait until it has ended (br3 status shows it), then the same command again"
+        super().__init__(message, hint=hint)
         self.pid = pid
+
+
+def under_way(base: str, pid: int | None) -> str:
+    """What is said while somebody holds the lock of ``base``."""
+    return f"a landing or a release on {base} is under way" + (f" in process {pid}" if pid else "")
 
 
 def lock_path(common_dir: Path, kind: str, name: str) -> Path:
@@ -84,8 +92,13 @@ class Lock:
 
 def is_held(common_dir: Path, kind: str, name: str) -> bool:
     """Whether a living process holds the lock."""
+    return is_locked(lock_path(common_dir, kind, name))
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process has locked the file; False when it is gone."""
     try:
-        descriptor = os.open(lock_path(common_dir, kind, name), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -115,3 +128,14 @@ def holder(common_dir: Path, kind: str, name: str) -> int | None:
         return _numbers(descriptor)[1]
     finally:
         os.close(descriptor)
+
+
+def held(common_dir: Path) -> list[str]:
+    """The locks that living processes hold: ``build a``, ``run 20261122-…``."""
+    found = []
+    for path in sorted((common_dir / "br3" / "locks").glob("*-*")):
+        kind, _, name = path.name.partition("-")
+        name = urllib.parse.unquote(name)
+        if is_held(common_dir, kind, name):
+            found.append(f"{kind} {name}")
+    return found

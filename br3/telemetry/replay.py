@@ -5,13 +5,15 @@
     task     pending → running → completed | failed | skipped
     attempt  running → succeeded | failed(cause)
 
+A build that is retried is pending again, whatever it had come to, and so are its tasks from a certain one on. Paused is
+no state of a build: it rests between two steps of the one that it is in.
 Events of one build are replayed by (generation of its lock, sequence). Landed and put aside are no states: they are
 derived from ancestry and from the train's events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -23,6 +25,7 @@ RUN_MOVES: dict[str, tuple[frozenset[str], str]] = {
     "run.started": (frozenset({"created"}), "running"),
     "run.attached": (frozenset({"running", "paused"}), "running"),
     "run.paused": (frozenset({"running"}), "paused"),
+    "run.resumed": (frozenset({"paused"}), "running"),
     "run.completed": (frozenset({"running"}), "completed"),
     "run.failed": (frozenset({"running"}), "failed"),
     "run.cancelled": (frozenset({"created", "running", "paused"}), "cancelled"),
@@ -37,13 +40,15 @@ BUILD_MOVES: dict[str, tuple[frozenset[str], str]] = {
     "build.failed": (frozenset({"pending", "preparing", "running", "verifying"}), "failed"),
     "build.skipped": (frozenset({"pending", "preparing"}), "skipped"),
     "build.cancelled": (frozenset({"pending", "preparing", "running", "verifying"}), "cancelled"),
+    "build.retried": (frozenset({"pending", "verified", "failed", "skipped", "cancelled"}), "pending"),
 }
 TASK_MOVES: dict[str, tuple[frozenset[str], str]] = {
     "task.started": (frozenset({"pending"}), "running"),
     "task.completed": (frozenset({"running"}), "completed"),
     "task.carried": (frozenset({"pending"}), "completed"),
     "task.failed": (frozenset({"running"}), "failed"),
-    "task.skipped": (frozenset({"pending"}), "skipped"),
+    "task.skipped": (frozenset({"pending", "running"}), "skipped"),
+    "task.retried": (frozenset({"running", "completed", "failed", "skipped"}), "pending"),
 }
 ATTEMPT_MOVES: dict[str, tuple[frozenset[str], str]] = {
     "attempt.started": (frozenset({""}), "running"),
@@ -96,7 +101,10 @@ class AttemptView:
 
 @dataclass
 class TaskView:
-    """A task's state, its attempts by number, and the commit that holds its work."""
+    """A task's state, its attempts by number, and the commit that holds its work.
+
+    ``since``: attempts up to this number were made before it was retried.
+    """
 
     id: str
     title: str = ""
@@ -105,6 +113,7 @@ class TaskView:
     reason: str | None = None
     digest: str | None = None
     carried: bool = False
+    since: int = 0
     attempts: dict[int, AttemptView] = field(default_factory=dict)
 
 
@@ -126,6 +135,11 @@ class BuildView:
     began: str | None = None
     tasks: dict[str, TaskView] = field(default_factory=dict)
     quality: dict[str, Any] | None = None
+    paused: bool = False
+    retry: dict[str, Any] = field(default_factory=dict)
+    """What it was last retried with (``from``, ``model``)."""
+    beginning: bool = False
+    """It was retried, and its orchestrator has not begun yet."""
 
     @property
     def attempts(self) -> list[AttemptView]:
@@ -158,6 +172,12 @@ class RunView:
         value = self.facts.get("continues")
         return str(value) if value else None
 
+    @property
+    def serves(self) -> str | None:
+        """The run for which this one does something aside; nobody's newest run."""
+        value = self.facts.get("serves")
+        return str(value) if value else None
+
 
 def replay(events: Iterable[Event]) -> dict[str, RunView]:
     """All runs that the events tell of, by id, oldest first. Illegal moves are noted in ``problems``, not applied."""
@@ -166,7 +186,25 @@ def replay(events: Iterable[Event]) -> dict[str, RunView]:
         if event.run:
             per_run.setdefault(event.run, []).append(event)
     views = {run: _replay_run(run, mine) for run, mine in per_run.items()}
-    return dict(sorted(views.items(), key=lambda item: (item[1].created, item[0])))
+    return {run: views[run] for run in in_sequence({v.id: (v.created, v.continues) for v in views.values()})}
+
+
+def in_sequence(runs: Mapping[str, tuple[str, str | None]]) -> list[str]:
+    """Ids of runs, oldest first: ``runs`` is when each began and which it continues.
+
+    What continues a run came after it, whatever the clock said then.
+    """
+    known: dict[str | None, tuple[str, int]] = {}
+    for run in runs:
+        chain: dict[str, str] = {}
+        at: str | None = run
+        while at is not None and at in runs and at not in known and at not in chain:
+            chain[at], at = runs[at]
+        latest, depth = known.get(at, ("", 0))
+        for one in reversed(chain):
+            latest, depth = max(latest, chain[one]), depth + 1
+            known[one] = latest, depth
+    return sorted(runs, key=lambda run: (*known[run], run))
 
 
 def _replay_run(run_id: str, events: list[Event]) -> RunView:
@@ -211,13 +249,23 @@ def _apply_build(build: BuildView, event: Event) -> None:
         build.state = move(BUILD_MOVES, build.state, event.kind)
         build.since = event.ts
         build.began = build.began or event.ts
+        build.paused = False
+        if event.kind == "build.retried":
+            build.retry, build.beginning = event.data, True
+        elif event.kind == "build.started":
+            build.beginning = False
         for name in ("start", "branch", "worktree", "commit"):
             setattr(build, name, event.data.get(name) or getattr(build, name))
         for name in ("cause", "reason", "log", "hint"):
             setattr(build, name, event.data.get(name))
     elif event.kind in TASK_MOVES and event.task:
         task = build.tasks.setdefault(event.task, TaskView(event.task))
-        task.state = move(TASK_MOVES, task.state, event.kind)
+        after = move(TASK_MOVES, task.state, event.kind)
+        if event.kind == "task.retried":
+            task = TaskView(task.id, since=max(task.attempts, default=0), attempts=task.attempts)
+            build.tasks[task.id] = task
+            return
+        task.state = after
         task.title = event.data.get("title") or task.title
         task.carried = task.carried or event.kind == "task.carried"
         task.digest = event.data.get("digest") or task.digest
@@ -235,6 +283,8 @@ def _apply_build(build: BuildView, event: Event) -> None:
                 attempt.finished, attempt.finished_ts = event.data, event.ts
         elif event.kind == "usage.recorded":
             attempt.usage.append(event.data)
+    elif event.kind in ("build.paused", "build.continued"):
+        build.paused = event.kind == "build.paused"
     elif event.kind in ("quality.passed", "quality.failed"):
         build.quality = {**event.data, "passed": event.kind == "quality.passed"}
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from measuring import Failed
 
-from br3.telemetry import replay
 from br3.telemetry.journal import Follower, journal_dir
+from br3.telemetry.replay import replay
 
 DAYS = 90
 BYTES_PER_EVENT = 350  # about; for the question whether the disk is large enough

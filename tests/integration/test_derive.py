@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import itertools
 import json
@@ -24,9 +25,9 @@ from hypothesis import strategies as st
 from br3.analytics import alerts, fold, keeping, reports
 from br3.analytics.alerts import Rules
 from br3.analytics.store import analytics_path, reading
-from br3.telemetry import Journal, read_events, replay
-from br3.telemetry.replay import ATTEMPT_MOVES, BUILD_MOVES, RUN_MOVES, TASK_MOVES
-from tests.conftest import Scratch, script, shell_plan, toml, writing
+from br3.telemetry import Journal, read_events
+from br3.telemetry.replay import ATTEMPT_MOVES, BUILD_MOVES, RUN_MOVES, TASK_MOVES, replay
+from tests.conftest import EXAMPLES, Scratch, script, shell_plan, toml, writing
 from tests.integration.journals import afresh, ask, at, attempt, held, line, segment
 
 # -- states, usage and metrics are what the events say -----------------------------------------------------------------
@@ -90,6 +91,8 @@ def happening(draw: st.DrawFn, kind: str) -> dict[str, Any]:
         else:
             data = {"model": draw(MODELS), "cost_usd": draw(COSTS), "source": "stream", "price": None}
             data |= {name: draw(TOKENS) for name in TOKEN_KINDS}
+            if draw(st.integers(0, 3)) == 0:  # of no attempt: br3 itself has asked
+                told |= {"run": None, "build": None, "task": None, "attempt": None}
     elif kind in INCIDENTS:
         told |= {"run": None, "build": draw(st.sampled_from([None, "a"]))}
     elif kind == "estimate.made":
@@ -187,6 +190,8 @@ def metrics_by_hand(common_dir: Path, begin_of: Any) -> dict[tuple[Any, ...], tu
             attempts[key].setdefault("ended", event["ts"])
             attempts[key].setdefault("outcome", data["outcome"])
         elif kind == "usage.recorded":
+            if event["run"] is None:
+                key = (None, None, event["segment"], event["seq"])
             row = usage.setdefault((key, data["model"]), {"ts": event["ts"], "cost": None, "unpriced": 0})
             row["ts"] = max(row["ts"], event["ts"])
             for name in TOKEN_KINDS:
@@ -198,7 +203,9 @@ def metrics_by_hand(common_dir: Path, begin_of: Any) -> dict[tuple[Any, ...], tu
         elif kind in TASK_MOVES:
             task = tasks.setdefault(place, {"state": "pending", "began": None, "ended": None, "carried": False})
             before, after = TASK_MOVES[kind]
-            if task["state"] in before:
+            if task["state"] in before and kind == "task.retried":
+                del tasks[place]
+            elif task["state"] in before:
                 task["state"] = after
                 task["carried"] |= kind == "task.carried"
                 task["began" if kind == "task.started" else "ended"] = event["ts"]
@@ -281,7 +288,7 @@ def write_and_fold(common_dir: Path, history: list[list[tuple[int, dict[str, Any
 
 
 HOW = settings(
-    max_examples=15,
+    max_examples=15 * EXAMPLES,
     deadline=None,
     derandomize=True,
     database=None,
@@ -411,15 +418,22 @@ def test_each_imported_message_counts_once_the_largest_and_the_parent_s_in_any_o
             ("only", None, 2, Decimal("0.20")),
             ("other", None, 3, None),
         ]
-        sums = "SELECT sum(cost_usd), sum(output_tokens), sum(unpriced_tokens) FROM {}"
-        for table in ("usage", "metrics_hourly", "metrics_daily", "metrics_weekly"):
-            assert ask(common_dir, sums.format(table)) == [(Decimal("1.10"), 14, 4)], table
+        tables = ("usage", "metrics_hourly", "metrics_daily", "metrics_weekly")
+        sums = (f"SELECT '{one}', sum(cost_usd), sum(output_tokens), sum(unpriced_tokens) FROM {one}" for one in tables)
+        found = ask(common_dir, " UNION ALL ".join(sums))
+        assert sorted(found) == sorted((one, Decimal("1.10"), 14, 4) for one in tables)
         derived = ("imports", "usage", "metrics_hourly", "metrics_daily", "metrics_weekly")
         assert held(common_dir, *derived) == afresh(common_dir, common_dir, *derived)
-        plain = common_dir / "plain"
-        segment(plain, "s", REPORTS)
-        fold(plain)
-        assert held(plain, *derived) == held(common_dir, *derived)
+        assert held(common_dir, *derived) == _in_order(*derived)
+
+
+@functools.cache
+def _in_order(*tables: str) -> object:
+    """What they hold when the reports come in their order, all at once."""
+    with tempfile.TemporaryDirectory() as directory:
+        segment(Path(directory), "s", REPORTS)
+        fold(Path(directory))
+        return held(Path(directory), *tables)
 
 
 @pytest.mark.parametrize("first", ["parent", "side"])
@@ -458,6 +472,34 @@ def test_a_session_of_an_attempt_that_reported_nothing_is_counted_by_its_import(
     segment(tmp_path, "i", message(1, at=at(30)))
     fold(tmp_path)
     assert ask(tmp_path, "SELECT source, cost_usd FROM usage") == [("import", Decimal("0.10"))]
+
+
+def test_what_br3_itself_has_asked_of_a_model_is_paid_for_like_anything_else(tmp_path: Path) -> None:
+    def asked(seq: int, seconds: float, **data: Any) -> bytes:
+        return line("usage.recorded", seq, ts=at(seconds), run=None, data={"model": "m1", **data})
+
+    next_day = 24 * 3600
+    paid = {"cost_usd": "0.25", "input_tokens": 5, "output_tokens": 7}
+    segment(tmp_path, "a", attempt("r", "b", "t", 1, 1, usage=[{"model": "m1", "cost_usd": "1"}]))
+    segment(tmp_path, "b", asked(1, 1, **paid) + asked(2, 2))
+    fold(tmp_path)
+    segment(tmp_path, "b", asked(3, next_day, **paid))
+    fold(tmp_path)
+    with reading(tmp_path) as db:
+        found = {by: reports.costs(db, by=by) for by in reports.COST_KEYS}
+        of_run = reports.costs(db, runs=["r"]).totals
+        in_all = reports.summary(db).totals
+    assert {by: [row[:2] for row in report.rows] for by, report in found.items()} == {
+        "model": [("m1", Decimal("1.50"))],
+        "build": [("b", Decimal(1)), ("(no build)", Decimal("0.50"))],
+        "day": [("2026-03-02", Decimal("1.25")), ("2026-03-03", Decimal("0.25"))],
+        "task": [("b/t", Decimal(1)), ("(no task)", Decimal("0.50"))],
+        "run": [("r", Decimal(1)), ("(no run)", Decimal("0.50"))],
+    }
+    assert {report.totals["total_usd"] for report in found.values()} == {Decimal("1.50")}
+    assert {report.totals["unanswered_requests"] for report in found.values()} == {1} == {in_all["unanswered_requests"]}
+    assert (of_run["total_usd"], of_run["unanswered_requests"]) == (Decimal(1), 0)
+    assert held(tmp_path) == afresh(tmp_path, tmp_path)
 
 
 def test_imports_belong_to_their_build_or_to_none(tmp_path: Path) -> None:
@@ -608,6 +650,9 @@ def test_rates_and_durations_are_judged_once_enough_tasks_have_ended(clock: Cloc
     assert clock.told(watch) == []
     clock.done("completed", 10)
     assert clock.told(watch) == ["success_rate", "error_rate", "duration_avg", "duration_p95"]
+    said = dict(ask(clock.common_dir, "SELECT rule, message FROM alerts"))
+    assert said["success_rate"] == "of the last 24 hours' tasks 20 % succeeded, less than 80 %"
+    assert said["error_rate"].endswith(" attempts 80 % failed, more than 20 %")
     clock.done("completed", 1, count=200)
     assert clock.told(watch) == []
     assert ask(clock.common_dir, "SELECT count(*) FROM alerts WHERE cleared IS NULL") == [(0,)]
@@ -900,7 +945,28 @@ def test_an_unknown_cost_is_null_or_a_word_and_never_zero(repo: Scratch) -> None
     now_spent(repo, "0.25")
     told = repo.br3("costs", "--json").json
     assert (told["total_usd"], told["unpriced_tokens"]) == ("0.25", 1500)
-    assert "0.25 USD, and 1,500 tokens that have no price" in repo.br3("costs").out
+    assert told["silent_attempts"] == 1, "the shell's"
+    said = repo.br3("costs").out
+    assert "total  at least 0.25 USD, and 1,500 tokens that have no price" in said
+    assert "; 1 attempt did not say what it took\n" in said
+
+
+def test_what_attempts_did_not_tell_is_said_beside_what_others_did(repo: Scratch) -> None:
+    paid = """echo '{"model": "m-1", "input_tokens": 5, "cost_usd": "8.25"}' >> $BR3_USAGE_FILE"""
+    repo.plan(shell_plan({"told": f"{paid}; {writing('a')}"}))
+    repo.br3("run", "--trust")
+    assert "\ntotal  8.25 USD\n" in repo.br3("costs").out
+    assert "at least" not in repo.br3("costs", "--budget").out
+    repo.plan(shell_plan({"told": f"{paid}; {writing('a')}", "quiet": writing("b")}))
+    repo.br3("run", "--trust")
+    for words in ((), ("--by", "task"), ("--period", "day")):
+        assert "\ntotal  at least 8.25 USD; 1 attempt did not say what it took\n" in repo.br3("costs", *words).out
+    said = repo.br3("costs", "--budget").out
+    assert "spent on quiet: unknown (1 attempt did not say what it took)\n" in said
+    assert "spent on (run): at least 8.25 USD (1 attempt did not say what it took)\n" in said
+    assert "spent on told" not in said
+    rows = repo.br3("costs", "--budget", "--json").json["rows"]
+    assert {row["key"]: row["silent_attempts"] for row in rows} == {"told": 0, "quiet": 1, "(run)": 1}
 
 
 def test_budgets_say_what_is_spent_left_and_expected(repo: Scratch) -> None:

@@ -21,9 +21,10 @@ import pytest
 from br3.analytics import fold, folding, keeping, reports
 from br3.analytics.store import Broken, analytics_path, reading
 from br3.dispatch.observing import take_up
-from br3.telemetry import Journal, read_events, replay
+from br3.telemetry import Journal, read_events
 from br3.telemetry.archive import archive_dir, packed_segments
 from br3.telemetry.journal import create_segment, journal_dir, segments, writer_lives
+from br3.telemetry.replay import replay
 from tests.conftest import Scratch, until
 from tests.integration.journals import TABLES, afresh, ask, at, attempt, facts, held, line, segment, written
 

@@ -18,8 +18,9 @@ import pytest
 
 from br3.analytics import fold, keeping
 from br3.analytics.store import reading
-from br3.telemetry import Event, Follower, Journal, Lock, archive, hooks, journal, read_events, replay
+from br3.telemetry import Event, Follower, Journal, Lock, archive, hooks, journal, read_events
 from br3.telemetry.journal import journal_dir, segments, writer_lives
+from br3.telemetry.replay import replay
 from tests.conftest import Scratch, shell_plan
 
 CHATTER = "note"
@@ -462,16 +463,18 @@ runpy.run_module("br3", run_name="__main__", alter_sys=True)
 """
 
 
-def test_a_build_goes_on_when_its_journal_can_take_no_more(repo: Scratch, tracked: str) -> None:
+def test_a_build_rests_when_its_journal_can_take_no_more_and_goes_on_once_it_can(repo: Scratch, tracked: str) -> None:
     repo.plan(shell_plan({"a": "printf x > x"}))
-    # A file may have 2,700 bytes: enough for git's, not for all that an orchestrator has to tell.
-    command = [sys.executable, "-P", "-c", LIMITED_BR3, "2700", "run", "--trust"]
+    # A file may have 2,900 bytes: enough for git's, not for all that an orchestrator has to tell.
+    command = [sys.executable, "-P", "-c", LIMITED_BR3, "2900", "run", "--trust"]
     done = subprocess.run(command, cwd=repo.path, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert repo.git("show", "build/a:x", check=False) == "x" or "x" in repo.git("log", "--all", "--name-only")
+    assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
     (log,) = repo.common_dir.glob("br3/runs/*/a/orchestrator.log")
     told = said_events(log.read_text())
     assert told and all(e["build"] == "a" for e in told)
+    assert not repo.events("build.failed", "build.verified")
+    repo.br3("run")
+    assert len(repo.events("task.completed")) == len(repo.events("attempt.started")) == 1
     assert repo.status()["builds"]["a"]["state"] == "verified"
 
 
@@ -910,6 +913,10 @@ GOOD = '{"ts":"2026-01-02T03:04:05.000000Z","kind":"note","data":{}}'
         '{"kind":"note"}',
         '{"ts":5,"kind":"note"}',
         '{"ts":null,"kind":"note"}',
+        '{"ts":"","kind":"note"}',
+        '{"ts":"zzz","kind":"note"}',
+        '{"ts":"2026-01-02T03:04:05","kind":"note"}',
+        '{"ts":"2026-13-02T03:04:05Z","kind":"note"}',
         '{"ts":"2026-01-02T03:04:05Z","kind":["note"]}',
         '{"ts":"2026-01-02T03:04:05Z","kind":"note","seq":1e999}',
         '{"ts":"2026-01-02T03:04:05Z","kind":"note","seq":"first"}',

@@ -49,11 +49,11 @@ def test_a_writer_s_illegal_move_raises() -> None:
 
 
 @given(st.lists(st.sampled_from(sorted(BUILD_MOVES)), max_size=12))
-def test_no_sequence_of_events_leads_out_of_an_end(kinds: list[str]) -> None:
+def test_nothing_but_a_retry_leads_out_of_an_end(kinds: list[str]) -> None:
     state = "pending"
     for n in range(len(kinds)):
         now = replay(build_events(*kinds[: n + 1]))["r"].builds["b"].state
-        assert state not in BUILD_ENDED or now == state
+        assert state not in BUILD_ENDED or now == ("pending" if kinds[n] == "build.retried" else state)
         state = now
 
 
@@ -92,3 +92,25 @@ def test_a_lineage_ends_even_when_it_bites_its_tail() -> None:
     first = event("run.created", 1, run="x", data={"continues": "y"})
     second = event("run.created", 1, run="y", data={"continues": "x"})
     assert [run.id for run in lineage(replay([first, second]), "x")] == ["x", "y"]
+
+
+def test_a_retried_build_begins_again_with_the_tasks_that_were_retried() -> None:
+    def task(kind: str, number: int, name: str) -> Event:
+        return event(kind, number, build="b", task=name)
+
+    first = [event("build.started", 1, build="b"), task("task.started", 2, "1"), task("task.completed", 3, "1")]
+    first += [task("task.started", 4, "2"), task("task.failed", 5, "2"), event("build.failed", 6, build="b")]
+    again = [event("build.retried", 7, build="b", data={"model": "m"}), task("task.retried", 8, "2")]
+    view = replay([*first, *again])["r"]
+    build = view.builds["b"]
+    assert (build.state, build.beginning, build.retry) == ("pending", True, {"model": "m"})
+    assert [(t.id, t.state) for t in build.tasks.values()] == [("1", "completed"), ("2", "pending")]
+    assert view.problems == []
+    assert not replay([*first, *again, event("build.started", 9, build="b")])["r"].builds["b"].beginning
+
+
+def test_a_build_is_paused_until_it_goes_on_or_moves() -> None:
+    paused = build_events("build.started", "build.paused")
+    assert replay(paused)["r"].builds["b"].paused
+    for kind in ("build.continued", "build.resumed", "build.failed"):
+        assert not replay([*paused, event(kind, 9, build="b")])["r"].builds["b"].paused

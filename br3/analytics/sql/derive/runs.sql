@@ -26,8 +26,9 @@ replayed AS (
                 'kind': e.kind, 'ts': e.ts, 'state': legal[a.state || '>' || e.kind],
                 'started': coalesce(a.started, CASE WHEN e.kind = 'run.started' THEN e.ts END),
                 'created': coalesce(a.created, CASE WHEN e.kind = 'run.created' THEN e.ts END),
-                'reason': CASE WHEN e.kind IN ('run.completed', 'run.failed', 'run.cancelled') THEN e.reason ELSE a.reason END, 'plan': coalesce(a.plan, e.plan), 'base': coalesce(a.base, e.base),
-                'continues': coalesce(a.continues, nullif(e.continues, ''))
+                'reason': CASE WHEN e.kind IN ('run.completed', 'run.failed', 'run.cancelled') THEN e.reason ELSE a.reason END, 'plan': coalesce(a.plan, CASE WHEN e.kind = 'run.created' THEN e.plan END),
+                'base': coalesce(a.base, CASE WHEN e.kind = 'run.created' THEN e.base END),
+                'continues': coalesce(a.continues, CASE WHEN e.kind = 'run.created' THEN nullif(e.continues, '') END)
             } END
         ) AS r
     FROM steps, (SELECT map_from_entries(list((before || '>' || kind, after))) AS legal FROM moves WHERE thing = 'run')

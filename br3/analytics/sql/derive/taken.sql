@@ -1,11 +1,11 @@
--- What the touched runs' attempts reported: one row per model and attempt, several reports of one added up.
+-- What was reported: one row per model and attempt, several reports of one added up, and one per request of br3's own.
 CREATE OR REPLACE TEMP TABLE taken AS
 WITH told AS (
-    SELECT run, build, task, attempt, ts,
+    SELECT run, build, task, attempt, ts, CASE WHEN run IS NULL THEN turn END AS request,
         unnest(from_json(data, '{"model": "VARCHAR", "input_tokens": "BIGINT", "output_tokens": "BIGINT",
             "cache_write_tokens": "BIGINT", "cache_read_tokens": "BIGINT", "cost_usd": "VARCHAR", "source": "VARCHAR",
             "price": "VARCHAR"}'))
-    FROM mine WHERE kind = 'usage.recorded'
+    FROM :reports WHERE kind = 'usage.recorded'
 ),
 sane AS (
     SELECT * REPLACE (
@@ -33,4 +33,4 @@ SELECT
     coalesce(sum(tokens) FILTER (cost_usd IS NULL), 0)::BIGINT AS unpriced_tokens,
     max("source") FILTER (cost_usd IS NOT NULL) AS price_source, max(price) AS price
 FROM reported
-GROUP BY run, build, task, attempt, model;
+GROUP BY run, build, task, attempt, request, model;

@@ -1,23 +1,26 @@
 -- The touched runs' tasks: the first event that takes one out of pending, and the first that ends it after that.
 INSERT INTO tasks
 WITH steps AS (
-    SELECT run, build, task, kind, kind IN ('task.started', 'task.carried', 'task.skipped') AS leaves, turn, data
+    SELECT run, build, task, kind, kind IN ('task.started', 'task.carried', 'task.skipped') AS leaves,
+        kind IN ('task.completed', 'task.failed', 'task.skipped') AS ends, turn, data
     FROM mine
     WHERE kind IN (:kinds) AND build IS NOT NULL AND task IS NOT NULL
+    -- Retried, a task is pending again; what came before is a matter of its attempts.
+    QUALIFY turn >= coalesce(max(turn) FILTER (kind = 'task.retried') OVER (PARTITION BY run, build, task), turn)
 ),
 firsts AS (
     SELECT run, build, task,
         min(turn) FILTER (leaves) AS began, arg_min(data, turn) FILTER (leaves) AS s,
         arg_min(kind, turn) FILTER (leaves) AS began_by,
-        min(turn) FILTER (NOT leaves) AS ended, arg_min(data, turn) FILTER (NOT leaves) AS f,
-        arg_min(kind, turn) FILTER (NOT leaves) AS ended_by
+        min(turn) FILTER (ends) AS ended, arg_min(data, turn) FILTER (ends) AS f,
+        arg_min(kind, turn) FILTER (ends) AS ended_by
     FROM steps GROUP BY run, build, task
 ),
 -- Rare: what ends before the task was begun is no end of it.
 later AS (
     SELECT run, build, task, min(turn) AS ended, arg_min(data, turn) AS f, arg_min(kind, turn) AS ended_by
     FROM steps JOIN (SELECT run, build, task, began FROM firsts WHERE ended < began) USING (run, build, task)
-    WHERE NOT leaves AND turn > began
+    WHERE ends AND turn > began
     GROUP BY run, build, task
 ),
 known AS (

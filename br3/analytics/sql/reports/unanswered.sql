@@ -1,0 +1,5 @@
+-- How many requests of br3's own since a moment were sent and not answered, so that nobody knows what they cost.
+SELECT count(*)::BIGINT AS requests
+FROM usage
+WHERE source = 'asked' AND (ts >= $since OR $since IS NULL)
+    AND coalesce(cost_usd, input_tokens, output_tokens, cache_write_tokens, cache_read_tokens) IS NULL;
