@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from br3.plan.checks.raw import RawPlan, RawTable
 from br3.plan.detection import on_path
 from br3.plan.messages import plain
 from br3.plan.model import Plan
-from br3.plan.problems import Found, Problem
+from br3.plan.problems import Found, Problem, branches_here, did_you_mean
 from br3.plan.resolving import resolve
 from br3.plan.schema import PlanFile
 from br3.plan.settings import Settings
@@ -34,13 +34,15 @@ def check(
     path: Path,
     *,
     git_accepts_branch: Callable[[str], bool] | None = None,
+    branches: Callable[[], Collection[str]] = tuple,
     settings: Settings | None = None,
     have: Callable[[str], bool] = on_path,
 ) -> Checked:
     """Check the plan at ``path``; UsageError when there is no such file.
 
-    ``git_accepts_branch`` is asked only about names with unusual characters. ``settings`` is what is said
-    outside the plan, nothing by default. ``have`` says which tools a detected set-up may use.
+    ``git_accepts_branch`` is asked only about names with unusual characters, ``branches`` for the local ones that there
+    are (none: not known) only when nothing is wrong. ``settings`` is what is said outside the plan, nothing by default.
+    ``have`` says which tools a detected set-up may use.
     """
     settings = settings or Settings()
     if not path.is_file():
@@ -56,7 +58,13 @@ def check(
     warnings = tuple(place(source, [found for found in findings if found.warning]))
     if problems or file is None:
         return Checked(None, problems, warnings)
-    return Checked(resolve(file, path.parent, settings, have), (), warnings)
+    plan = resolve(file, path.parent, settings, have)
+    known = branches()
+    if known and plan.base not in known:
+        near = did_you_mean(plan.base, known) or branches_here(known)
+        gone = Found(("plan", "base"), f"there is no local branch {plan.base!r}", near, warning=True)
+        warnings = (*warnings, *place(source, [gone]))
+    return Checked(plan, (), warnings)
 
 
 def _parsed(source: Source) -> tuple[PlanFile | None, list[Found]]:

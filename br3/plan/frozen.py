@@ -81,7 +81,7 @@ def thaw(directory: Path) -> Frozen:
 
 def differences(old: Plan, new: Plan) -> list[str]:
     """What changed from one plan to another, a short line for each thing."""
-    sections = ("setup", "verify", "release", "alerts", "estimate", "hooks")
+    sections = ("setup", "verify", "landing", "release", "alerts", "estimate", "hooks")
     lines = [f"plan: {change}" for change in _fields(old, new, skip=(*sections, "builds", "criteria"))]
     for section in sections:
         lines += [f"{section}: {change}" for change in _fields(getattr(old, section), getattr(new, section))]

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from br3.plan.checking import Checked
 
 REPAIR = "repair"
 """Id of the task that holds the attempts which mend a failed verification; no plan may use it."""
@@ -22,6 +26,7 @@ DEFAULT_SILENCE_S = 30 * 60.0
 DEFAULT_RETENTION_DAYS = 30.0
 DEFAULT_STOP_AT = 97.0
 DEFAULT_MAX_BYTES = 5 * 1024 * 1024
+DEFAULT_RELEASE_COMMIT = "chore: Release {tag}"
 DEFAULT_WORKTREE_TEMPLATE = "{parent}/{repo}.worktrees/{build}"
 
 
@@ -78,6 +83,7 @@ class Build:
     prompt: str = ""
     message: str | None = None
     owns: tuple[str, ...] = ()
+    shared: bool = False
     deliverables: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
@@ -91,6 +97,7 @@ class Build:
     sandbox: str = "none"
     network: bool = True
     fallback: tuple[str, ...] | None = None
+    strategy: str = "merge"
 
     @property
     def manual(self) -> bool:
@@ -100,12 +107,39 @@ class Build:
 
 @dataclass(frozen=True)
 class Release:
-    """The tag to make and whether to push. ``message`` defaults to the plan's name."""
+    """The tag to make, the version it is of, the files that get it, and whether to push.
+
+    ``tag`` may have a place for the version, which ``version`` says, or ``bump`` lets follow from the last one.
+    ``message`` defaults to the plan's name.
+    """
 
     tag: str | None = None
+    version: str | None = None
+    bump: str | None = None
     message: str | None = None
+    commit_message: str = DEFAULT_RELEASE_COMMIT
+    changelog: str | None = None
+    version_files: tuple[str, ...] = ()
     push: bool = False
     remote: str = "origin"
+
+    @property
+    def named(self) -> bool:
+        """Whether the plan says what is to be released."""
+        return any((self.tag, self.version, self.bump))
+
+    @property
+    def changes_files(self) -> bool:
+        return bool(self.changelog or self.version_files)
+
+
+@dataclass(frozen=True)
+class Landing:
+    """How the train runs. ``window``: candidates tested at once; 0: one for each core, at most four."""
+
+    window: int = 0
+    on_conflict: str = "aside"
+    fetch: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,14 +204,37 @@ class Plan:
     budget_usd: str | None = None
     daily_budget_usd: str | None = None
     worktrees: str = DEFAULT_WORKTREE_TEMPLATE
+    lands_by: str = "local"
+    """``local``: the train moves base here; ``pr``: requests are opened, and base moves on the forge."""
     setup: Setup = Setup()
     verify: Verify = Verify()
+    landing: Landing = Landing()
     release: Release = Release()
     criteria: tuple[Criterion, ...] = ()
     alerts: Alerts = Alerts()
     estimate: Estimates = Estimates()
     hooks: Hooks = Hooks()
     retention_days: float = DEFAULT_RETENTION_DAYS
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Plan:
+        """The plan in that file, else in the br3.toml found from the current directory upwards.
+
+        Raises UsageError when there is none, and PlanErrors, one with all ``problems``, when it cannot be used.
+        """
+        from br3.plan.loading import accepting, find, load
+
+        return load(Path(path) if path is not None else find(Path.cwd()), git_accepts_branch=accepting(Path.cwd()))
+
+    @staticmethod
+    def check(path: str | Path | None = None) -> Checked:
+        """The same without raising for what is wrong in it: ``plan`` (None with problems), ``problems``, ``warnings``.
+
+        Each has ``file``, ``line`` (from 1; 0: of none), ``key``, ``message``, ``hint``. UsageError without a file.
+        """
+        from br3.plan.loading import find, look_at
+
+        return look_at(Path(path) if path is not None else find(Path.cwd()))
 
     def build(self, build_id: str) -> Build:
         """The build with that id; KeyError if there is none."""
@@ -217,6 +274,7 @@ def from_json(data: dict[str, Any]) -> Plan:
             "builds": builds,
             "setup": tuples(Setup, data["setup"]),
             "verify": tuples(Verify, data["verify"]),
+            "landing": tuples(Landing, data.get("landing") or {}),
             "release": tuples(Release, data["release"]),
             "alerts": tuples(Alerts, data.get("alerts") or {}),
             "estimate": tuples(Estimates, data.get("estimate") or {}),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from br3.errors import UsageError
+from br3.wording import counted
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands in the parsed file: ``("build", 1, "task", 0, "title")``."""
@@ -50,7 +51,7 @@ class PlanErrors(UsageError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        count = counted(len(problems), "problem")
         lines = "\n".join(str(problem) for problem in problems)
         if all(problem.line == 0 and not problem.file.endswith(".toml") for problem in problems):
             super().__init__(lines)  # an option or a variable: the plan itself may be fine
@@ -93,6 +94,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     by_folded = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(word.casefold(), by_folded, n=1)
     return by_folded[near[0]] if near else None
+
+
+def branches_here(known: Iterable[str]) -> str:
+    """A hint naming the first few local branches that there are."""
+    return f"branches here: {', '.join(sorted(known)[:8])}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -23,6 +23,7 @@ from br3.plan.model import (
     Criterion,
     Estimates,
     Hooks,
+    Landing,
     Plan,
     Release,
     Setup,
@@ -60,12 +61,23 @@ def resolve(file: PlanFile, directory: Path, settings: Settings, have: Callable[
         budget_usd=_usd(over.budget_usd, file.plan.budget_usd, under.plan.budget_usd),
         daily_budget_usd=_usd(file.plan.daily_budget_usd, under.plan.daily_budget_usd),
         worktrees=file.plan.worktrees,
+        lands_by=file.plan.landing,
         builds=tuple(_build(build, file, directory, settings) for build in file.build),
         setup=_setup(file.setup, root, have),
         verify=_verify(file.verify),
+        landing=Landing(
+            window=file.landing.window or 0,
+            on_conflict=file.landing.on_conflict,
+            fetch=file.landing.fetch,
+        ),
         release=Release(
             tag=file.release.tag,
+            version=file.release.version,
+            bump=file.release.bump,
             message=file.release.message,
+            commit_message=file.release.commit_message,
+            changelog=file.release.changelog,
+            version_files=tuple(file.release.version_files),
             push=file.release.push,
             remote=file.release.remote,
         ),
@@ -95,6 +107,7 @@ def _build(build: BuildSection, file: PlanFile, directory: Path, settings: Setti
         prompt=_prompt(build, directory),
         message=build.message,
         owns=tuple(with_slash(pattern, root) for pattern in build.owns),
+        shared=build.shared,
         deliverables=tuple(build.deliverables),
         after=tuple(build.after),
         needs=tuple(build.needs),
@@ -108,6 +121,7 @@ def _build(build: BuildSection, file: PlanFile, directory: Path, settings: Setti
         sandbox=_first(build.sandbox, defaults.sandbox, under.sandbox, default="none"),
         network=_first(build.network, defaults.network, under.network, default=True),
         fallback=None if fallback is None else tuple(fallback),
+        strategy=build.strategy or file.landing.strategy,
     )
 
 

@@ -65,7 +65,7 @@ def _ignore(path: Path, kinds: Sequence[str]) -> Written:
     """Add what git must not see, in the file's own line endings, and with a last newline only if it had one."""
     old = path.read_bytes() if path.exists() else b""
     text = old.decode("utf-8", errors="replace")
-    present = {line.strip().strip("/") for line in text.splitlines()}
+    present = {line.strip().strip("/") for line in text.split("\n")}
     made = [line for kind in kinds for line in _MADE_BY_SETUP.get(kind, ()) if line.strip("/") not in present]
     missing = ([] if _ignores_env(text) else [_ENV]) + made
     if not missing:
@@ -81,7 +81,7 @@ def _ignore(path: Path, kinds: Sequence[str]) -> Written:
 def _ignores_env(text: str) -> bool:
     """Whether a line about .env is there and no later line takes it back: in .gitignore the last one wins."""
     ignored = False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         pattern = line.rstrip()
         if pattern.removeprefix("!") in _IGNORING:
             ignored = not pattern.startswith("!")

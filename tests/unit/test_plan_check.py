@@ -41,6 +41,18 @@ def test_a_plan_without_problems_gives_a_plan(tmp_path: Path) -> None:
     assert result.plan.build("a").branch == "build/a"
 
 
+def test_a_base_that_is_not_there_is_told_where_branches_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "br3.toml"
+    path.write_text('[plan]\nname = "x"\nbase = "mian"\n[verify]\nrun = ["true"]\n' + build("a"))
+    found = check(path, branches=lambda: ["main", "old"])
+    assert found.plan is not None
+    assert [(one.line, one.key, one.message, one.hint) for one in found.warnings] == [
+        (3, "plan.base", "there is no local branch 'mian'", 'did you mean "main"?')
+    ]
+    assert check(path, branches=lambda: ["mian"]).warnings == ()
+    assert check(path, branches=list).warnings == (), "of a repository without a commit"
+
+
 def test_a_problem_is_one_line_with_file_line_key_and_hint(tmp_path: Path) -> None:
     assert complaints(tmp_path, FINE + build("a") + build("b", 'promt = "x"')) == [
         'br3.toml:11: build[1].promt: unknown key (did you mean "prompt"?)'

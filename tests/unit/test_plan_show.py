@@ -102,7 +102,9 @@ def test_a_warning_is_told_and_the_plan_is_still_fine(project: Path) -> None:
     (project / "br3.toml").write_text(PLAN + "[release]\npush = true\n")
     result = run("check")
     assert result.exit_code == 0
-    assert result.stderr == "warning: br3.toml:35: release.push: there is no tag to push (add tag)\n"
+    assert (
+        result.stderr == "warning: br3.toml:35: release.push: there is no release to push (add tag, version or bump)\n"
+    )
 
 
 def test_a_setting_outside_the_plan_is_checked_with_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from br3.plan.checks.raw import RawPlan, RawTable
@@ -137,5 +138,21 @@ def _criterion(criterion: RawTable) -> Iterator[Found]:
 
 
 def _release(release: RawTable) -> Iterator[Found]:
-    if release.values.get("push") is True and "tag" not in release.values:
-        yield Found(release.at("push"), "there is no tag to push", "add tag", warning=True)
+    named = release.values.keys() & {"tag", "version", "bump"}
+    tag, version = release.text("tag"), release.text("version")
+    if not named:
+        for key, what in (("push", "to push"), ("changelog", "to write of"), ("version_files", "to write")):
+            if release.values.get(key):
+                yield Found(release.at(key), f"there is no release {what}", "add tag, version or bump", warning=True)
+    if "version" in release.values and "bump" in release.values:
+        yield Found(release.at("bump"), "there is a version as well", "keep version or bump")
+    if tag and "{version}" in tag and not named & {"version", "bump"}:
+        yield Found(release.at("tag"), f"{shown(tag)} asks for a version", 'add version, or bump = "auto"')
+    if tag and "{version}" not in tag and "bump" in release.values:
+        yield Found(release.at("tag"), f"{shown(tag)} is one release only", 'write it with its place: "v{version}"')
+    if tag and "{version}" not in tag and version and not re.fullmatch(rf"(?:.*[^0-9.])?{re.escape(version)}", tag):
+        yield Found(release.at("tag"), f"{shown(tag)} is not of version {shown(version)}", 'write "v{version}"')
+    changelog = release.text("changelog")
+    for path, entry in release.texts("version_files"):
+        if changelog and entry.partition(":")[0] == changelog:
+            yield Found(path, f"{shown(changelog)} is the changelog", "its section names the version already")
