@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from br3.repo.runner import PRIVATE, scrubbed
 from br3.secrets import names_secret
+from br3.workspace import waking
+from br3.workspace.waking import Awake
 
 MARK = "BR3_MARK"
 GRACE_S = 5.0
@@ -92,20 +93,6 @@ def mark_of(common_dir: Path, build: str) -> str:
     return hashlib.sha256(f"{common_dir}\0{build.casefold()}".encode(errors="surrogateescape")).hexdigest()[:24]
 
 
-def port_for(common_dir: Path, index: int) -> int:
-    """A port for the build at ``index`` of its plan: its own within the plan, and most likely free."""
-    start = 20_000 + int(hashlib.sha256(str(common_dir).encode(errors="surrogateescape")).hexdigest(), 16) % 8_000
-    port = start + index
-    for candidate in (port, port + 10_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", candidate))
-                return candidate
-            except OSError:
-                continue
-    return port
-
-
 def environment(worktree: Path, facts: Mapping[str, str], names: Iterable[str] = ()) -> dict[str, str]:
     """The environment of a set-up or verification command: the user's, without what would mislead or leak.
 
@@ -158,42 +145,50 @@ def run_command(
     log: Path,
     timeout_s: float,
     cancel: threading.Event | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> Finished:
     """Run ``sh -c COMMAND`` in ``cwd`` in a session of its own, output appended to ``log``; wait for it.
 
-    When the time is up or ``cancel`` is set, it and all its descendants are ended.
+    When the time is up or ``cancel`` is set, it and all its descendants are ended. ``clock`` is asked about once a
+    second what counts of the time; without one that in which the machine sleeps does not.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    with log.open("ab") as sink:
-        child = subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    clock = clock or Awake().now
+    started = clock()
+    child: subprocess.Popen[bytes] | None = None
     cause = None
     try:
+        with log.open("ab") as sink, waking.uninterrupted():
+            child = subprocess.Popen(
+                ["/bin/sh", "-c", command],
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         while child.poll() is None and cause is None:
-            try:
-                child.wait(timeout=0.1)
-            except subprocess.TimeoutExpired:
+            waking.pause(min(1.0, timeout_s), child)
+            passed = clock() - started
+            if child.poll() is None:
                 if cancel is not None and cancel.is_set():
                     cause = "cancelled"
-                elif time.monotonic() - started > timeout_s:
+                elif passed > timeout_s:
                     cause = "timeout"
     finally:  # also when a signal raises here
-        if child.poll() is None:
+        if child is not None and child.poll() is None:
             end_processes(_tree(child.pid), reap=child)
+            if MARK in env:
+                end_marked(env[MARK])  # what it forked while its descendants were looked up
     code = child.returncode if child.returncode is not None else -signal.SIGKILL
-    return Finished(code if code >= 0 else 128 - code, time.monotonic() - started, cause)
+    return Finished(code if code >= 0 else 128 - code, clock() - started, cause)
 
 
 def marked(mark: str) -> list[int]:
     """The ids of all processes that carry ``mark``, and of their descendants; never this process or its parents."""
+    if _nobody_has(mark):
+        return []
     import psutil
 
     spared = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
@@ -208,6 +203,38 @@ def marked(mark: str) -> list[int]:
         except (psutil.Error, OSError):
             continue  # gone, or somebody else's
     return sorted(found - spared)
+
+
+def _nobody_has(mark: str) -> bool:
+    """Whether no other process carries the mark, where /proc tells; asked so often that psutil is too dear for it."""
+    wanted = os.fsencode(f"{MARK}={mark}\0")
+    try:
+        others = [name for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+    except OSError:
+        return False
+    if not others:
+        return False  # no /proc of Linux
+    for name in others:
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                environ = file.read()
+        except OSError:
+            continue  # gone, or somebody else's
+        if environ.startswith(wanted) or b"\0" + wanted in environ:
+            return False
+    return True
+
+
+def signal_marked(mark: str, number: int) -> None:
+    """Send a signal to every process that carries ``mark``, what was forked while we looked included."""
+    reached: set[int] = set()
+    while fresh := set(marked(mark)) - reached:
+        for pid in fresh:
+            try:
+                os.kill(pid, number)
+            except (ProcessLookupError, PermissionError):
+                continue
+        reached |= fresh
 
 
 def end_marked(mark: str, grace_s: float = GRACE_S) -> list[int]:
@@ -235,6 +262,7 @@ def end_processes(
         try:
             process = psutil.Process(pid)
             process.terminate()
+            process.resume()  # one that was stopped acts on nothing
             living.append(process)
         except psutil.Error:
             continue
@@ -277,12 +305,13 @@ def _tree(pid: int) -> list[int]:
         return [pid]
 
 
-def tail(log: Path, lines: int = 20) -> str:
-    """The last ``lines`` lines of a log, read from its end; undecodable bytes are replaced."""
+def tail(log: Path, lines: int = 20, start: int = 0) -> str:
+    """The last ``lines`` lines of a log from its byte ``start`` on, read from its end; undecodable bytes are
+    replaced."""
     try:
         with log.open("rb") as source:
             size = source.seek(0, os.SEEK_END)
-            source.seek(max(0, size - 64 * 1024))
+            source.seek(max(start, size - 64 * 1024))
             text = source.read().decode(errors="replace")
     except OSError:
         return ""

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from br3.repo.runner import Git
+
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 
 
@@ -65,6 +67,20 @@ def matching(patterns: Iterable[str], source: Path) -> list[str]:
     """The paths, relative to ``source``, that match ``patterns`` (paths or globs); nothing of git's own."""
     found = [path.relative_to(source) for pattern in patterns for path in sorted(source.glob(pattern))]
     return [str(path) for path in dict.fromkeys(found) if ".git" not in path.parts]
+
+
+INCLUDE_FILE = ".worktreeinclude"
+"""Names ignored files to bring along, a pattern a line as in .gitignore; other tools read it too."""
+
+
+def included(source: Path) -> list[str]:
+    """The paths, relative to ``source``, that its ``.worktreeinclude`` names: none that git tracks, directories as
+    one, no repositories. One process, none without that file."""
+    if not (source / INCLUDE_FILE).is_file():
+        return []
+    words = ("--others", "--ignored", f"--exclude-from={INCLUDE_FILE}", "--directory", "-z")
+    found = [name.removesuffix("/") for name in Git(source)("ls-files", *words).fields]
+    return [name for name in found if not os.path.lexists(source / name / ".git")]
 
 
 def bring_along(names: Iterable[str], source: Path, target: Path) -> list[str]:

@@ -1,17 +1,16 @@
 """Making a build's workspace: worktree, brought-along files, set-up; again and again with the same outcome.
 
 What is done is remembered beside git's own registration of the worktree (``<git dir>/br3.json``), so it lives and
-dies with it. Git processes for a new worktree: 2 (``worktree add``, ``update-index --refresh``).
+dies with it. Git processes for a new worktree: 3 (``config``, ``worktree add``, ``update-index --refresh``).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -23,13 +22,12 @@ from br3.repo import refs, worktrees
 from br3.repo.refs import Branch, CommitId
 from br3.repo.runner import Git
 from br3.repo.snapshots import file_digest
-from br3.repo.worktrees import Repository, Worktree, worktree_path
+from br3.repo.worktrees import Repository, Worktree
 from br3.telemetry import Journal, Lock
-from br3.workspace import baseline, children, environments
-from br3.workspace.copying import bring_along, matching, remove_drafts
-
-NOTES = "br3.json"
-HOOKS_NOTES = "br3-build"
+from br3.wording import counted
+from br3.workspace import baseline, children, environments, ignored, ports
+from br3.workspace.copying import bring_along, included, matching, remove_drafts
+from br3.workspace.notes import read_notes, write_notes
 
 
 class SetupFailed(Br3Error):
@@ -75,12 +73,13 @@ class Site:
     """Per build the data of its ``worktree.created`` events: which branches br3 itself made."""
     registered: list[Worktree]
     branches: dict[str, Branch]
+    places: dict[str, Path]
     fresh: bool = False
     cancel: threading.Event = field(default_factory=threading.Event)
 
     def path(self, build: Build) -> Path:
         """Where the build's worktree belongs."""
-        return worktree_path(self.repository, self.plan.worktrees, build.worktree)
+        return self.places[build.id]
 
 
 def prepare(
@@ -160,11 +159,6 @@ def facts_for_children(
     }
 
 
-def port_of(common_dir: Path, plan: Plan, build: Build) -> int:
-    """The build's port."""
-    return children.port_for(common_dir, plan.builds.index(build))
-
-
 def _place(
     site: Site, build: Build, path: Path, start: CommitId, gen: int, report: Callable[[str], None]
 ) -> tuple[str, list[str]]:
@@ -173,6 +167,14 @@ def _place(
     here = next((w for w in site.registered if worktrees.same_path(w.path, path)), None)
     elsewhere = next((w for w in site.registered if w.branch == build.branch and w is not here), None)
     branch = site.branches.get(build.branch)
+    lost = worktrees.lost_touch(git, path)
+    if lost is not None:
+        raise Refused(
+            f"{build.id}: {path} belongs to a repository at {lost.parent.parent}, which is not there: one was moved",
+            hint=f"git worktree repair {quote(str(path))} (or br3 doctor --fix), then the same command again",
+        )
+    if elsewhere is not None and not elsewhere.path.exists():
+        elsewhere = _drop_missing(site, build, elsewhere)
     if elsewhere is not None:
         raise Refused(
             f"{build.id}: its branch {build.branch} is checked out in {elsewhere.path}",
@@ -230,8 +232,7 @@ def _refuse_other_work(site: Site, build: Build, branch: Branch, start: CommitId
         if created.get("branch") == build.branch and refs.is_ancestor(git, created["start"], branch.commit):
             return
     count = refs.count_between(git, start, branch.commit)
-    commits = "1 commit" if count == 1 else f"{count} commits"
-    what = f"{commits} of other work" if count else "an older state of the base"
+    what = f"{counted(count, 'commit')} of other work" if count else "an older state of the base"
     fix = f"git branch -m {build.branch} {build.branch}-old" if count else f"git branch -d {build.branch}"
     raise Refused(
         f"{build.id}: the branch {build.branch} exists with {what}",
@@ -260,11 +261,13 @@ def _set_up(
     remove_drafts(path)
     wanted = setup_digest(plan, build)
     whole = notes.get("ready") == wanted and (not notes.get("venv") or (path / ".venv").is_dir())
+    there = None if whole and not site.fresh else look(path, site.excludes)
     copied, warnings = bring_ignored(plan.setup.copy, site.source, path, plan.base)
-    if whole and not site.fresh:
+    if there is None:
+        if copied:
+            write_notes(path, notes | {"brought": sorted({*(notes.get("brought") or ()), *copied})})
         return ("copied files" if copied else "unchanged"), warnings
     children.end_marked(children.mark_of(site.repository.common_dir, build.id))  # of a set-up that was cut off
-    before = _uncommitted(site, path)
     log = site.run_dir / build.id / "setup.log"
     log.unlink(missing_ok=True)
     provided = "none"
@@ -282,38 +285,70 @@ def _set_up(
         _run_each(site, build, build.setup, path, log, gen, report)
         provided = "set up"
     children.end_marked(children.mark_of(site.repository.common_dir, build.id))  # a server that set-up left running
-    # What was there before is somebody's work, also when this is not the first set-up of the worktree.
-    known = {name: digest for name, digest in left_by_setup(path).items() if before.get(name) == digest}
-    fresh = {name: digest for name, digest in _uncommitted(site, path).items() if before.get(name) != digest}
-    write_notes(path, notes | {"ready": wanted, "venv": (path / ".venv").is_dir(), "left": known | fresh})
+    write_notes(path, notes | {"ready": wanted} | made_since(there, path, site.excludes, notes, copied))
     return provided, warnings
 
 
-def _uncommitted(site: Site, path: Path) -> dict[str, str]:
-    found = worktrees.uncommitted(path, site.excludes)
+@dataclass(frozen=True)
+class Before:
+    """What a worktree held before it was set up: uncommitted paths by digest, ignored ones by stamp."""
+
+    uncommitted: dict[str, str]
+    ignored: dict[str, str]
+
+
+def look(path: Path, excludes: Path) -> Before:
+    """What it holds now. Git processes: 2."""
+    return Before(_uncommitted(path, excludes), ignored.stamps(path))
+
+
+def made_since(
+    before: Before, path: Path, excludes: Path, notes: Mapping[str, Any], brought: Iterable[str]
+) -> dict[str, Any]:
+    """What to note of a set-up that has ended: what it left and what was brought along is nobody's work."""
+    # What was there before is somebody's work, also when this is not the first set-up of the worktree.
+    known = {name: digest for name, digest in left_by_setup(path).items() if before.uncommitted.get(name) == digest}
+    now = look(path, excludes)
+    fresh = {name: digest for name, digest in now.uncommitted.items() if before.uncommitted.get(name) != digest}
+    mine = {name: stamp for name, stamp in now.ignored.items() if before.ignored.get(name) != stamp}
+    return {
+        "venv": (path / ".venv").is_dir(),
+        "left": known | fresh,
+        "ignored": {**(notes.get("ignored") or {}), **mine},
+        "brought": sorted({*(notes.get("brought") or ()), *brought}),
+    }
+
+
+def _uncommitted(path: Path, excludes: Path) -> dict[str, str]:
+    found = worktrees.uncommitted(path, excludes)
     return {name: digest for name in found if (digest := file_digest(path / name))}
 
 
+def to_bring(patterns: Sequence[str], source: Path) -> list[str]:
+    """The paths that the plan's patterns and ``.worktreeinclude`` name in ``source``."""
+    return list(dict.fromkeys([*matching(patterns, source), *included(source)]))
+
+
 def bring_ignored(patterns: Sequence[str], source: Path | None, path: Path, base: str) -> tuple[list[str], list[str]]:
-    """Copy the ignored files that the plan names, and say which are not copied.
+    """Copy the ignored files that the plan and ``.worktreeinclude`` name, and say which are not copied.
 
     What git does not ignore in the worktree would end in a commit, or make it pass with files that no clone has.
     """
-    if source is None or not patterns:
+    if source is None or worktrees.same_path(source, path):
         return [], []
-    found = matching(patterns, source)
+    found = to_bring(patterns, source)
     if not found:
         return [], []
     # A rule such as `cache/` is for directories, and git cannot see that what is not there yet will be one.
     asked = [f"{name}/" if (source / name).is_dir() else name for name in found]
     answer = Git(path)("check-ignore", "-z", "--stdin", input=b"\0".join(map(os.fsencode, asked)), ok=(0, 1))
-    ignored = {name.removesuffix("/") for name in answer.fields}
-    open_ones = [name for name in found if name not in ignored and not os.path.lexists(path / name)]
+    hidden = {name.removesuffix("/") for name in answer.fields}
+    open_ones = [name for name in found if name not in hidden and not os.path.lexists(path / name)]
     warnings = [
         f"{name} is not copied: git does not ignore it at {base}; commit its .gitignore line first"
         for name in open_ones
     ]
-    return bring_along([name for name in found if name in ignored], source, path), warnings
+    return bring_along([name for name in found if name in hidden], source, path), warnings
 
 
 def _run_each(
@@ -326,7 +361,7 @@ def _run_each(
     report: Callable[[str], None],
 ) -> None:
     common_dir = site.repository.common_dir
-    port = port_of(common_dir, site.plan, build)
+    port = ports.port_of(common_dir, path)
     facts = facts_for_children(common_dir, run=site.run, build=build, worktree=path, base=site.plan.base, port=port)
     for command in commands:
         report(command)
@@ -354,34 +389,6 @@ def _run_each(
             )
             shown = site.journal.redact(children.tail(log))
             raise SetupFailed(build.id, command, done, log, path, shown)
-
-
-def read_notes(worktree: Path) -> dict[str, Any]:
-    """What br3 remembers about a worktree, beside git's own registration of it; nothing when it is not known."""
-    directory = worktrees.git_dir(worktree)
-    try:
-        return dict(json.loads((directory / NOTES).read_text())) if directory else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def write_notes(worktree: Path, notes: dict[str, Any]) -> None:
-    """Remember that; whole or not at all."""
-    directory = worktrees.git_dir(worktree)
-    if directory is None:
-        raise Br3Error(f"the worktree {worktree} has no git directory")
-    draft = directory / f"{NOTES}.draft"
-    draft.write_text(json.dumps(notes))
-    draft.replace(directory / NOTES)
-    if notes.get("build"):
-        tell_hooks(directory, str(notes["build"]), notes.get("run"))
-
-
-def tell_hooks(directory: Path, build: str, run: str | None) -> None:
-    """Say whose worktree it is, in its git directory, in a form that sh can read."""
-    draft = directory / f"{HOOKS_NOTES}.draft"
-    draft.write_text((f"run={run}\n" if run else "") + f"build={build}\n")
-    draft.replace(directory / HOOKS_NOTES)
 
 
 def setup_digest(plan: Plan, build: Build | None) -> str:

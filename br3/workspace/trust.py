@@ -93,17 +93,31 @@ def require(
     ``trusted`` (``--trust``, ``BR3_TRUST=1``) approves without asking; ``ask`` shows them to a person, None when there
     is no terminal. Refused otherwise.
     """
-    wanted = missing(common_dir, commands_of(plan))
+    hint = "br3 trust --list shows them; br3 trust on a terminal, or --trust / BR3_TRUST=1, approves them"
+    return require_commands(common_dir, commands_of(plan), "of the plan's commands", hint, trusted=trusted, ask=ask)
+
+
+def require_commands(
+    common_dir: Path,
+    commands: Sequence[Command],
+    whose: str,
+    hint: str,
+    *,
+    trusted: bool,
+    ask: Callable[[list[Command]], bool] | None,
+) -> list[Command]:
+    """The same for some commands; ``whose`` and ``hint`` are for the refusal where nobody can be asked."""
+    wanted = missing(common_dir, commands)
     if not wanted:
         return []
     if not trusted:
         if ask is None:
             raise Refused(
-                f"not approved: {len(wanted)} of the plan's commands, such as: {_first_line(wanted[0].text)}",
-                hint="br3 trust --list shows them; br3 trust on a terminal, or --trust / BR3_TRUST=1, approves them",
+                f"not approved: {len(wanted)} {whose}, such as: {_first_line(wanted[0].text)}",
+                hint=hint,
             )
         if not ask(wanted):
-            raise Refused("the plan's commands were not approved; nothing was run", hint="br3 trust")
+            raise Refused("the commands were not approved; nothing was run", hint=hint)
     approve(common_dir, wanted)
     return wanted
 

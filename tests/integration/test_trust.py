@@ -21,6 +21,20 @@ def test_without_approval_and_terminal_nothing_runs(repo: Scratch) -> None:
     assert not repo.worktree("a").exists()
 
 
+def test_before_anything_has_run_nobody_is_asked_for_approval_to_land_or_verify(repo: Scratch) -> None:
+    repo.plan(PLAN)
+    for command in ("merge", "finish"):
+        said = repo.br3(command, code=1)
+        assert "nothing has been run yet: no build has any work" in said.err and "next:  br3 run" in said.err
+        assert "not approved" not in said.all
+    assert "no build has anything to verify yet; next: br3 run" in repo.br3("verify").out
+    repo.br3("up", "--trust")
+    repo.br3("trust", "--revoke")
+    repo.write("mine", "x\n", root=repo.worktree("a"))
+    for command in ("merge", "finish", "verify a"):
+        assert "not approved" in repo.br3(*command.split(), code=3).err
+
+
 def test_approval_is_remembered_outside_the_repository(repo: Scratch, sealed: Path) -> None:
     repo.plan(PLAN)
     repo.br3("trust", "--trust")

@@ -298,3 +298,15 @@ def test_an_interrupted_up_goes_on(repo: Scratch, tracked: str) -> None:
     (repo.worktree("a").parent / "go").touch()
     repo.br3("up")
     assert (repo.worktree("a") / "done").exists()
+
+
+def test_up_without_names_leaves_out_what_has_landed(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a"), "b": writing("b")}))
+    repo.br3("run", "--trust")
+    repo.br3("finish", "a")
+    assert [one["id"] for one in repo.br3("up", "--json").json["builds"]] == ["b"]
+    assert not repo.worktree("a").exists()
+    repo.br3("finish")
+    assert "every build has landed" in repo.br3("up").out
+    repo.br3("up", "a")
+    assert repo.worktree("a").exists()
