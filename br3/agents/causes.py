@@ -96,13 +96,14 @@ _ALL = (
         "not_owned",
         "the agent changed files that the build does not own",
         "retry",
-        hint='widen owns in br3.toml, or [hooks] owns = "warn"; then: br3 run',
+        hint='widen owns in br3.toml, or [hooks] owns = "warn", then: br3 run; or br3 retry {build} --from TASK',
     ),
     Cause("nested_repository", "the agent made a repository of its own, which cannot land", "retry", hint=_LOOK),
     Cause("worktree", "git cannot take up what the agent left", "retry", hint="br3 status {build} says where it lies"),
     Cause("killed", "the agent was ended from outside", "retry", hint=_AGAIN),
     Cause("interrupted", "the agent ended together with its orchestrator", "retry", False, _AGAIN),
     Cause("cancelled", "the user stopped it", "cancel", counts=False),
+    Cause("skipped", "the user skipped the task", "cancel", counts=False),
 )
 
 CAUSES: dict[str, Cause] = {cause.name: cause for cause in _ALL}

@@ -110,6 +110,7 @@ def _end(pids: Iterable[int], grace_s: float, spared: Collection[int] | None, la
         try:
             process = psutil.Process(pid)
             process.terminate()
+            process.resume()  # one that was stopped acts on nothing
             living.append(process)
         except psutil.Error:
             continue

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING
 from br3.agents import ending
 from br3.agents.base import Reader
 from br3.agents.following import Followed
-from br3.workspace import children
+from br3.workspace import children, waking
+from br3.workspace.waking import Awake
 
 if TYPE_CHECKING:
     import psutil
@@ -30,8 +30,11 @@ printf '%s\\n' "$$" > "$1/pid"
 directory=$1; shift
 "$@"
 code=$?
-printf '%s\\n' "$code" > "$directory/exit"
+{ printf '%s\\n' "$code" > "$directory/exit"; } 2> /dev/null
 """
+
+
+_LONGEST_PAUSE_S, _ADOPTED_PAUSE_S = 1.0, 0.5
 
 
 @dataclass
@@ -126,18 +129,22 @@ def watch(
     pause_s: float = 0.1,
     *,
     silence_s: float | None = None,
+    grace_s: float = children.GRACE_S,
     hear: Callable[[bytes], None] = lambda line: None,
+    clock: Callable[[], float] | None = None,
 ) -> Ended:
     """Follow an agent to its end; then end whatever it left behind.
 
-    ``tick`` is asked about ten times a second and names a reason to stop it (``timeout``, ``budget``, ``cancelled``),
-    or None. With ``silence_s`` the reason is ``silence`` once it has printed nothing for so many seconds. The reader
-    has seen all output when this returns, ``hear`` each line before it. One agent at a time in one process: what this
-    process's children leave behind meanwhile is taken for the agent's.
+    ``tick`` is asked about ten times a second while the agent prints something, once a second while it does not, and
+    when a signal comes; it names a reason to stop it (``timeout``, ``budget``, ``cancelled``), or None. With
+    ``silence_s`` the reason is ``silence`` once it has printed nothing for so many seconds of ``clock``. Between TERM
+    and KILL lie ``grace_s`` seconds. The reader has seen all output when this returns, ``hear`` each line before it.
+    One agent at a time in one process: what this process's children leave behind meanwhile is taken for the agent's.
     """
+    clock = clock or Awake().now
     output = _Output(running.directory, reader, hear)
     stopped, gave_up = None, False
-    heard = time.monotonic()
+    heard, rest_s = clock(), pause_s
     while stopped is None and not gave_up:
         code = running.exit_code()
         if code is not None or running.gone():
@@ -145,16 +152,18 @@ def watch(
         before = output.offset
         more = output.feed()
         reader.refresh()
+        rest_s = min(2 * rest_s, _LONGEST_PAUSE_S)
         if output.offset != before:
-            heard = time.monotonic()
+            heard, rest_s = clock(), pause_s
         stopped, gave_up = tick(), reader.gave_up()
-        if stopped is None and silence_s is not None and time.monotonic() - heard > silence_s:
+        if stopped is None and silence_s is not None and clock() - heard > silence_s:
             stopped = "silence"
         if stopped is None and not gave_up and not more:
-            _wait(running, pause_s)
+            # Looking for an adopted one reads the whole process table; what it starts is known only by such looks.
+            waking.pause(rest_s if running.child is not None else _ADOPTED_PAUSE_S, running.child)
         if running.child is not None and running.others is not None:
             ending.reap({*running.others, running.child.pid})
-    ending.end_all(running.mark, running.others, last=_shim_of(running), also=running.in_sight())
+    ending.end_all(running.mark, running.others, _shim_of(running), grace_s, running.in_sight())
     if running.child is not None:
         running.child.wait()
         ending.reap(running.others or ())
@@ -186,16 +195,6 @@ class _Output:
     def _take_error(self, line: bytes) -> None:
         self._hear(line)
         self._reader.feed_error(line)
-
-
-def _wait(running: Running, pause_s: float) -> None:
-    if running.child is None:
-        time.sleep(max(pause_s, 0.5))  # looking for an adopted process reads the whole process table
-        return
-    try:
-        running.child.wait(timeout=pause_s)
-    except subprocess.TimeoutExpired:
-        pass
 
 
 def _shim_of(running: Running) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import Scratch, shell_plan, toml, until, writing
+from tests.conftest import Scratch, shell_plan, toml, until, words_of, writing
 
 FAKE = """\
 import json, os, subprocess, sys, time
@@ -77,8 +77,9 @@ def done(name: str = "agent.txt", text: str = "x", *, usd: str | None = None, **
     return {"write": {name: text}, "result": result, **more}
 
 
-OVERLOADED = failed(529, "API Error: 529 overloaded_error")
-LIMITED = failed(429, "API Error: 429 rate_limit_error")
+# The wait is asked for: without that it is drawn from up to many seconds, which test_orchestrator_gate.py looks at.
+OVERLOADED = failed(529, "API Error: 529 overloaded_error, try again in 1 s")
+LIMITED = failed(429, "API Error: 429 rate_limit_error, try again in 1 s")
 RETRY = {"type": "system", "subtype": "api_retry", "attempt": 1, "error": "rate_limit", "error_status": 429}
 
 
@@ -203,7 +204,7 @@ def test_models_that_the_agent_has_asked_itself_are_not_asked_again(repo: Scratc
 
 
 def test_an_api_that_cannot_be_reached_is_waited_for(repo: Scratch, claude: Fake) -> None:
-    claude.steps(a=[failed(None, "API Error: Connection refused (ECONNREFUSED)"), done(usd="0.5")])
+    claude.steps(a=[failed(None, "API Error: Connection refused (ECONNREFUSED), try again in 1 s"), done(usd="0.5")])
     repo.plan(plan(defaults='model = "sonnet"\nretries = 0'))
     run(repo)
     assert causes(repo) == ["unreachable", None]
@@ -827,7 +828,7 @@ def test_an_agent_without_sessions_begins_again_from_its_last_commit(
     assert "half.txt" not in repo.git("ls-tree", "--name-only", "build/a")
     repo.br3("merge", "--trust")
     assert told.data["commit"] in repo.br3("clean").out
-    assert repo.git("for-each-ref", "refs/br3") == ""
+    assert repo.git("for-each-ref", "refs/br3/salvage") == ""
 
 
 def test_putting_aside_that_was_cut_off_is_brought_to_its_end(repo: Scratch, tmp_path: Path, tracked: str) -> None:
@@ -899,7 +900,9 @@ def test_an_agent_whose_orchestrator_was_killed_is_ended_or_taken_over(
     process = repo.start("run", "--trust", "--yes")
     until(ready.exists)
     until(lambda: repo.events("rate_limit.hit") and repo.events("model.fallback"))
-    orchestrators = [p for p in psutil.process_iter() if "br3.orchestrator" in " ".join(_words(p)) and _of(p, tracked)]
+    orchestrators = [
+        p for p in psutil.process_iter() if "br3.orchestrator" in " ".join(words_of(p)) and _of(p, tracked)
+    ]
     process.kill()
     process.communicate()
     for orchestrator in orchestrators:
@@ -912,7 +915,7 @@ def test_an_agent_whose_orchestrator_was_killed_is_ended_or_taken_over(
         assert len(repo.events("rate_limit.hit")) == len(repo.events("model.fallback")) == 1  # not told again
     else:
         repo.br3("clean", code=3)
-    left = [" ".join(_words(p)) for p in psutil.process_iter() if _of(p, tracked) and "BR3_MARK" in _environ(p)]
+    left = [" ".join(words_of(p)) for p in psutil.process_iter() if _of(p, tracked) and "BR3_MARK" in _environ(p)]
     assert left == []
 
 
@@ -922,13 +925,6 @@ def _kill_all(process: subprocess.Popen[str], tracked: str) -> None:
     process.communicate()
     for killed in [p for p in psutil.process_iter() if p.pid != os.getpid() and _of(p, tracked)]:
         killed.kill()
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def _environ(process: psutil.Process) -> dict[str, str]:
@@ -953,7 +949,9 @@ def test_sums_are_decimals(repo: Scratch, claude: Fake) -> None:
 def test_the_same_commit_in_two_builds_and_a_merge_of_what_others_did_are_no_trespass(
     repo: Scratch, claude: Fake, tmp_path: Path
 ) -> None:
-    save = "printf x > agent.txt; git add agent.txt; git commit -q -m same"
+    # A second apart they would be two commits.
+    dated = "GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 +0000'"
+    save = f"printf x > agent.txt; git add agent.txt; {dated} git commit -q -m same"
     there = tmp_path / "committed"
     claude.steps(
         a=[{"shell": f"{save}; printf x > '{there}'", "result": DONE}],

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +15,9 @@ import pytest
 
 from br3.estimate import ratings
 from br3.estimate.ratings import Asking, NotRated, Rated, question, rate
-from tests.conftest import until
+from tests.external.agents import serving
 
 assert anthropic.__version__
-FAKE_API = Path(__file__).parents[1] / "fakes" / "fake_api.py"
 GOOD = '{"debugging_complexity": 4, "codebase_scope": 2, "solution_hint": 1}'
 
 
@@ -45,20 +42,8 @@ class Api:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    place = tmp_path_factory.mktemp("api")
-    words = ["--port", "0", "--portfile", str(place / "port"), "--log", str(place / "log"), "--all"]
-    process = subprocess.Popen(
-        [sys.executable, str(FAKE_API), *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "FAKE_LOG_BODY": "1"},
-    )
-    try:
-        until(lambda: (place / "port").exists() and (place / "port").read_text().strip())
-        yield Api(f"http://127.0.0.1:{(place / 'port').read_text().strip()}", place / "log")
-    finally:
-        process.kill()
-        process.wait()
+    with serving(tmp_path_factory.mktemp("api"), bodies=True, everything=True) as served:
+        yield Api(served.address, served.log)
 
 
 @pytest.fixture

@@ -211,6 +211,18 @@ def test_a_run_shows_what_it_will_take_and_what_it_took(filled: Scratch, claude:
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
 
 
+def test_a_build_that_joins_an_unfinished_run_is_estimated_too(filled: Scratch, claude: Fake) -> None:
+    claude.steps(a=[done(usd="0.25")], b=[done("b.txt", usd="0.25")])
+    by_hand = 'agent = "manual"\n[build.verify]\nrun = ["true"]'
+    filled.plan(HEAD.format("", "") + build("a", "Write it.") + build("b", "Write it.") + build("m", "Look.", by_hand))
+    filled.br3("run", "a", "m", "--trust")
+    (run,) = {e.run for e in filled.events("run.paused")}
+    filled.br3("run", "b")
+    assert [(e.run, e.build) for e in filled.events("estimate.made")] == [(run, "a"), (run, "b")]
+    kept = json.loads((filled.common_dir / "br3" / "runs" / str(run) / "estimates.json").read_text())
+    assert set(kept) == {"a", "b"}
+
+
 @pytest.mark.parametrize("head", ["budget_usd = 0.01", "daily_budget_usd = 0.01", "confirm", "build"])
 def test_what_may_cost_more_than_it_should_is_not_begun_unattended(filled: Scratch, claude: Fake, head: str) -> None:
     claude.steps(a=[done(usd="0.001")])
@@ -309,6 +321,8 @@ def test_ratings_are_asked_for_once_recorded_as_usage_and_change_the_estimate(
     assert Decimal(usage.data["cost_usd"]) > 0 and usage.build is None
     again = filled.br3("estimate", "Fix parse_query in app/parser.py", "--ai", "--json").json["builds"][0]
     assert again == rated and len(api.asked()) == 1 and len(filled.events("usage.recorded")) == 1
+    costs = filled.br3("costs", "--json").json
+    assert Decimal(costs["total_usd"]) == Decimal(usage.data["cost_usd"]) and costs["unanswered_requests"] == 0
     everything = "".join(path.read_text() for path in (filled.common_dir / "br3" / "journal").iterdir())
     assert "loopback-only" not in everything
 
