@@ -10,7 +10,8 @@ tree at the tip of its branch, with nothing uncommitted.
 Modules: ``building`` takes a build through its tasks · ``attempting`` makes one attempt · ``prompts`` says what an
 agent is asked, ``asking`` whether it was asked the same before · ``choosing`` says with which model and in which
 session, ``gate`` when · ``proving`` holds a claim of success against git · ``confining`` is the sandbox of an attempt,
-``trespass`` sees what was changed beyond its ground · ``salvaging`` puts aside what a cut-off one left · ``showing``
-tells what an agent does just now, ``stopping`` why a run was stopped · ``verification`` runs commands and judges what
-they showed · ``counts`` reads tests and coverage · ``verdicts`` remembers which tree passed what.
+``trespass`` sees what was changed beyond its ground · ``salvaging`` puts aside what a cut-off one left · ``ground``
+says when what it stands on has given way · ``showing`` tells what an agent does just now, ``stopping`` why a run was
+stopped · ``verification`` runs commands and judges what they showed · ``counts`` reads tests and coverage ·
+``verdicts`` remembers which tree passed what.
 """

@@ -7,11 +7,13 @@ again makes the same commit.
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,12 +26,14 @@ from br3.agents.causes import CAUSES
 from br3.agents.configuration import bring_back_login
 from br3.agents.process import Ended, Running, adopt, directory_for, start, watch
 from br3.errors import Br3Error
-from br3.orchestrator import confining, trespass
+from br3.orchestrator import confining, ground, heeding, trespass
 from br3.orchestrator.choosing import Choice, Session, config_dir, fallbacks_within, forecast_of, gate_of, spent_in
+from br3.orchestrator.control import Request as Asked
 from br3.orchestrator.gate import Gate
+from br3.orchestrator.ledger import known_sum
 from br3.orchestrator.proving import disproof
 from br3.orchestrator.showing import Now
-from br3.orchestrator.working import Work, known_sum
+from br3.orchestrator.working import Work
 from br3.plan.model import DEFAULT_SILENCE_S, Task
 from br3.repo import snapshots, worktrees
 from br3.repo.refs import CommitId, TreeId
@@ -63,8 +67,8 @@ class Result:
     number: int
 
 
-def attempt(work: Work, task: Task, prompt: str, choice: Choice) -> Result:
-    """Make the next attempt at ``task`` with ``prompt``."""
+def attempt(work: Work, task: Task, prompt: str, choice: Choice, notes: Sequence[Asked] = ()) -> Result:
+    """Make the next attempt at ``task`` with ``prompt``, in which ``notes`` stand."""
     left, scope = work.left_usd()
     if left is not None and left <= 0:
         return _no_money(work, task, scope)
@@ -91,6 +95,7 @@ def attempt(work: Work, task: Task, prompt: str, choice: Choice) -> Result:
         budget_usd=None if left is None else str(left),
         head=seen.head,
         tree=seen.tree,
+        notes=[note.occasion for note in notes],
     )
     command = confining.wrap(chosen.command(request), ground)
     running = start(
@@ -100,21 +105,23 @@ def attempt(work: Work, task: Task, prompt: str, choice: Choice) -> Result:
         env=_environment(work, task, number, chosen, request),
         prompt_file=request.prompt_file,
     )
-    return _follow(work, task, number, running, chosen.reader(request), request, Counter())
+    return _follow(work, task, number, running, chosen.reader(request), request, Counter(), elapsed_s=0.0)
 
 
 def go_on(work: Work, task: Task, seen: AttemptView) -> Result:
     """Bring an attempt to its end whose orchestrator is gone: adopt its agent, or read the status it left."""
-    directory = Path(seen.started["directory"])
+    directory = work.directory_of(task.id, seen.number)
     its_session = str(seen.started.get("session"))
     session = Session(its_session, spent_in(work, its_session, seen)) if seen.started.get("resumed") else None
     model = str(seen.started.get("model") or task.model)
     request = _request(work, task, directory, model, session, None, fresh=its_session)
     reader = agent(task.agent).reader(request)
+    children.signal_marked(work.mark, signal.SIGCONT)  # a pause may have been taken back while nobody was there
     running = adopt(directory, work.mark)
     told = _told(work, task, seen.number)
     if running is not None:
-        return _follow(work, task, seen.number, running, reader, request, told)
+        elapsed_s = _elapsed_s(work, task, seen.number)
+        return _follow(work, task, seen.number, running, reader, request, told, elapsed_s=elapsed_s)
     refused = confining.Refusals()
     ended = watch(Running(directory, work.mark), reader, lambda: None, hear=refused.hear)
     if ended.exit_code is None:
@@ -191,10 +198,18 @@ def _told(work: Work, task: Task, number: int) -> Counter[str]:
 
 
 def _follow(
-    work: Work, task: Task, number: int, running: Running, reader: Reader, request: Request, told: Counter[str]
+    work: Work,
+    task: Task,
+    number: int,
+    running: Running,
+    reader: Reader,
+    request: Request,
+    told: Counter[str],
+    *,
+    elapsed_s: float,
 ) -> Result:
     view = work.view.tasks[task.id].attempts[number]
-    began = datetime.fromisoformat(view.started_ts)
+    work.at, work.began = (task.id, number), work.clock.now() - elapsed_s
     refused = confining.Refusals()
     record = _recorder(work, task, number, reader, told)
     limited = _limits(work, task, number, reader, request, told)
@@ -210,8 +225,11 @@ def _follow(
         record()
         limited()
         shown.tell(reader.activity, view.usage)
+        heeding.pulse(work)
         if work.cancel.is_set():
             return "cancelled"
+        if heeding.is_skipped(work, task.id):
+            return "skipped"
         if time.monotonic() - looked > _LOOK_AT_BUDGET_S and limit[0] is not None:
             limit, looked = work.left_usd(task.id, number), time.monotonic()  # other builds spend from it too
         left, scope = limit
@@ -228,19 +246,32 @@ def _follow(
         if warned is not None and not is_dear:
             is_dear = True
             work.say("budget.exceeded", "warning", task=task.id, scope="P90", budget_usd=warned, cost_usd=str(spent))
-        if (datetime.now(UTC) - began).total_seconds() > work.build.timeout_s:
+        if work.clock.now() - work.began > work.build.timeout_s:
             work.say("timeout.occurred", "error", task=task.id, what="attempt", limit_s=work.build.timeout_s)
             return "timeout"
         return None
 
     try:
-        ended = watch(running, reader, tick, silence_s=_silence_s(work, task), hear=refused.hear)
+        silence_s = _silence_s(work, task)
+        ended = watch(running, reader, tick, silence_s=silence_s, hear=refused.hear, clock=work.clock.now)
     finally:
         shown.end()
+        work.at = None
     limited()
     if ended.stopped == "silence":
         work.say("timeout.occurred", "error", task=task.id, what="silence", limit_s=_silence_s(work, task))
     return _finish(work, task, number, reader, ended, request, refused, record, over=over)
+
+
+def _elapsed_s(work: Work, task: Task, number: int) -> float:
+    """How long an attempt has been at work, as its last orchestrator last said."""
+    this = (work.run, work.build.id, task.id, number)
+    beats = [
+        float(event.data.get("elapsed_s") or 0)
+        for event in read_events(work.common_dir, [work.build.id])
+        if event.kind == "build.heartbeat" and (event.run, event.build, event.task, event.attempt) == this
+    ]
+    return max(beats, default=0.0)
 
 
 def _beyond(work: Work, model: str, forecast: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -324,6 +355,8 @@ def _finish(
 ) -> Result:
     remove_stale_lock(work.worktree)
     outcome = _outcome(work, task, reader, ended, over)
+    if ended.stopped is None and not outcome.claims_success and ground.no_room(work.common_dir, work.worktree):
+        outcome = dataclasses.replace(outcome, cause="interrupted", why="the disk was full")
     record()
     if outcome.cause in _REJECTED and not reader.usage and not work.view.tasks[task.id].attempts[number].usage:
         # What was not let in is not billed; without this the costs of the whole build would not be known.
@@ -332,7 +365,7 @@ def _finish(
     _compare(work, task, number, outcome)
     gate = gate_of(work, task, request.model)
     if outcome.cause == "unreachable":
-        gate.hit(None)
+        gate.hit(outcome.retry_after_s)
     if outcome.cause == "rate_limit":  # what the agent waited between its own tries is no answer to its giving up
         _close(work, task, number, gate, outcome.retry_after_s)
     elif outcome.claims_success:
@@ -357,6 +390,9 @@ def _finish(
         trespass.end(work, task.id, number, refused.tried, request.prompt_file.parent, cut_off=cut_off)
         left = work.snapshot()
     except Br3Error as error:
+        gone = ground.trouble(work.common_dir, work.worktree)
+        if gone is not None:
+            raise gone from error
         # The worktree or its branch is in a state that git cannot read: a failure of its own kind, with git's words.
         cause = cause or "worktree"
         why = why or f"git cannot take up what the agent left: {error.message}"
@@ -374,6 +410,7 @@ def _finish(
         why=work.journal.redact(why),
         **facts,
     )
+    heeding.forget_told(work)
     return Result(cause is None, cause, why, number)
 
 
@@ -392,6 +429,7 @@ def _outcome(work: Work, task: Task, reader: Reader, ended: Ended, over: str) ->
     said = reader.outcome(ended.exit_code if ended.exit_code is not None else -1)
     why = {
         "cancelled": "it was stopped",
+        "skipped": "its task was skipped by the user",
         "timeout": f"it took longer than {work.build.timeout_s:g} s",
         "silence": f"it printed nothing for {_silence_s(work, task) or 0:g} s",
         "budget": over or "its budget was spent",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from br3.agents import agent
 from br3.agents.causes import CAUSES
 from br3.agents.keys import find
 from br3.errors import OVER_BUDGET, Br3Error, Interrupted
-from br3.orchestrator import prompts, salvaging, stopping, verdicts
+from br3.orchestrator import ground, heeding, prompts, retrying, salvaging, verdicts
 from br3.orchestrator.asking import task_digest
 from br3.orchestrator.attempting import (
     MOST_INTERRUPTED,
@@ -26,18 +30,23 @@ from br3.orchestrator.attempting import (
     go_on,
     remove_stale_lock,
 )
-from br3.orchestrator.choosing import AUTO, Choice, all_overloaded, choose, forecast_of, gate_of
-from br3.orchestrator.verification import Verdict, verify
+from br3.orchestrator.choosing import AUTO, Choice, all_overloaded, asked_s, choose, forecast_of, gate_of
+from br3.orchestrator.control import Request as Asked
+from br3.orchestrator.verification import Verdict, beside, verify
 from br3.orchestrator.working import Work
 from br3.plan.frozen import thaw
 from br3.plan.model import REPAIR, Task
 from br3.repo import refs, worktrees
-from br3.telemetry import BuildView, Journal, Lock, LockHeld, read_events, replay
-from br3.telemetry.replay import RunView, TaskView, lineage
-from br3.workspace import children, preparing
+from br3.repo.worktrees import Repository
+from br3.telemetry import BuildView, Journal, Lock, LockHeld, read_events
+from br3.telemetry.replay import RunView, TaskView, lineage, replay
+from br3.workspace import children, preparing, waking
+from br3.workspace.places import place_of
 
-VERIFIED, FAILED, BUSY, CANCELLED = 0, 1, 75, 130
-"""Exit codes of an orchestrator; 75 (EX_TEMPFAIL): another one holds the build."""
+SKIPPED = "skipped by the user"
+VERIFIED, FAILED, STUCK, BUSY, CANCELLED = 0, 1, 74, 75, 130
+"""Exit codes of an orchestrator; 74 (EX_IOERR): what it stands on has given way, 75 (EX_TEMPFAIL): another one holds
+the build."""
 
 
 _NO_REQUESTS = ("rate_limit", "unreachable", "overloaded")
@@ -51,6 +60,18 @@ class BuildFailed(Exception):
         self.cause, self.reason, self.log, self.hint = cause, reason, log, hint
 
 
+class Elsewhere(Br3Error):
+    """The worktree does not hold the commit that is to be verified: what is tested there says nothing of it, and no
+    verdict is recorded."""
+
+
+_GO_ON = "br3 run makes it again from its branch and goes on"
+
+
+def _lost(work: Work) -> str:
+    return f"its worktree {work.worktree} is gone; {work.build.branch} has what was committed"
+
+
 def _hint(cause: str, build: str) -> str | None:
     """What to do next about a cause, for people."""
     hint = CAUSES[cause].hint if cause in CAUSES else None
@@ -59,6 +80,14 @@ def _hint(cause: str, build: str) -> str | None:
 
 def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
     """Take the build through what is left of it; returns the exit code."""
+    try:
+        return _orchestrate(common_dir, run, build_id)
+    except ground.GivenWay as gone:
+        print(f"br3: {build_id} rests: {gone.message} ({gone.hint})", file=sys.stderr)
+        return STUCK
+
+
+def _orchestrate(common_dir: Path, run: str, build_id: str) -> int:
     cancel = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: cancel.set())
@@ -68,7 +97,7 @@ def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
         lock.acquire()
     except LockHeld:
         return BUSY
-    with lock:
+    with lock, waking.woken():
         work = open_work(common_dir, run, build_id, gen=lock.gen)
         work.cancel = cancel
         if work.view.ended:
@@ -81,11 +110,19 @@ def orchestrate(common_dir: Path, run: str, build_id: str) -> int:
             work.say("build.failed", "error", cause=failure.cause, reason=failure.reason, log=log, hint=hint)
             return OVER_BUDGET if failure.cause == "budget" else FAILED
         except Interrupted:
-            work.say("build.cancelled", "warning", reason=stopping.reason(work.run_dir))
+            work.say("build.cancelled", "warning", reason=heeding.why_stopped(work))
+            heeding.settle(work, [Asked("cancel", build_id)])
             return CANCELLED
         except Exception as error:
+            gone = error if isinstance(error, ground.GivenWay) else ground.trouble(common_dir, work.worktree)
+            if gone is not None:
+                raise gone from None
+            if not work.worktree.is_dir():
+                work.say("build.failed", "error", cause="worktree", reason=_lost(work), hint=_GO_ON)
+                return FAILED
             # Whatever it was, the build must not look as if it were still running.
-            reason = work.journal.redact(f"{type(error).__name__}: {error}")
+            told = str(error) if isinstance(error, Br3Error) else f"{type(error).__name__}: {error}"
+            reason = work.journal.redact(told)
             work.say("build.failed", "critical", cause="internal", reason=reason)
             if isinstance(error, Br3Error):
                 return FAILED
@@ -106,7 +143,7 @@ def open_work(common_dir: Path, run: str, build_id: str, *, gen: int) -> Work:
         build=build,
         journal=Journal(common_dir, gen=gen),
         gen=gen,
-        worktree=Path(frozen.facts["worktrees"][build_id]),
+        worktree=place_of(Repository(common_dir, None), frozen.plan, build, frozen.facts["worktrees"][build_id]),
         view=mine.builds.get(build_id) or BuildView(build_id),
         chain=lineage(runs, run),
     )
@@ -115,16 +152,39 @@ def open_work(common_dir: Path, run: str, build_id: str, *, gen: int) -> Work:
 def _build(work: Work) -> None:
     _begin(work)
     _carry_over(work)
-    for task in work.build.tasks:
-        if work.view.tasks.get(task.id, TaskView(task.id)).state != "completed":
-            _do_task(work, task)
+    _see_branch(work)
+    for task in (_asked_anew(work, task) for task in work.build.tasks):
+        if work.view.tasks.get(task.id, TaskView(task.id)).state not in ("completed", "skipped"):
+            try:
+                _do_task(work, task)
+            except heeding.Skipped:
+                _skip(work, task)
+        heeding.settle(work, [Asked("skip", work.build.id, task.id)])
     _verify_and_repair(work)
+
+
+def _asked_anew(work: Work, task: Task) -> Task:
+    """The task with the model that its build was retried with."""
+    model = work.view.retry.get("model")
+    return dataclasses.replace(task, model=str(model)) if model else task
+
+
+def _skip(work: Work, task: Task) -> None:
+    """Leave a task out; what an attempt at it had left uncommitted is put aside."""
+    if task.id in work.view.tasks and work.view.tasks[task.id].attempts:
+        children.end_marked(work.mark)
+        remove_stale_lock(work.worktree)
+        salvaging.salvage(work, task)
+    digest = task_digest(work.build, task)
+    work.say("task.skipped", "warning", task=task.id, title=task.title, reason=SKIPPED, digest=digest)
 
 
 def _begin(work: Work) -> None:
     start = preparing.start_of(work.worktree)
     if start is None:
         raise BuildFailed("worktree", f"the worktree {work.worktree} is not there or was not made by br3")
+    if work.view.beginning:
+        start = retrying.set_back(work, start)
     if work.view.state in ("pending", "preparing"):
         work.say("build.started", start=start, branch=work.build.branch, worktree=str(work.worktree))
     else:
@@ -144,11 +204,22 @@ def _carry_over(work: Work) -> None:
             continue
         for task in work.build.tasks:
             done = before.tasks.get(task.id)
+            if task.id == work.view.retry.get("from"):
+                return
             if done is None or done.digest != task_digest(work.build, task):
                 return
+            if done.state == "skipped":
+                work.say("task.skipped", task=task.id, title=task.title, reason=SKIPPED, digest=done.digest)
+                continue
             landed = _commit_of(work, task, done, earlier.id)
-            if landed is None or not refs.is_ancestor(work.git, landed, "HEAD"):
+            if landed is None:
                 return
+            if not refs.is_ancestor(work.git, landed, "HEAD"):
+                again = ground.rewritten(work.git, work.build.branch, landed)
+                if again is None:
+                    _stop_if_moved(work, task, landed)
+                    return
+                landed = again
             work.say(
                 "task.carried",
                 task=task.id,
@@ -158,6 +229,33 @@ def _carry_over(work: Work) -> None:
                 from_run=earlier.id,
             )
         return
+
+
+def _see_branch(work: Work) -> None:
+    """The last commit of the tasks that this run has completed must be on the branch; BuildFailed when it was taken."""
+    done = [(task, work.view.tasks[task.id].commit) for task in work.build.tasks if task.id in work.view.tasks]
+    commits = [(task, commit) for task, commit in done if commit and work.view.tasks[task.id].state == "completed"]
+    head = refs.resolve(work.git, "HEAD")
+    if head is None:
+        branch, last = work.build.branch, commits[-1][1] if commits else work.view.start
+        back = f"git branch {quote(branch)} {last or work.plan.base} makes it again; then br3 run"
+        raise BuildFailed("branch", f"{branch} is gone, which its worktree is on", hint=back)
+    if commits and not refs.is_ancestor(work.git, commits[-1][1], head):
+        _stop_if_moved(work, *commits[-1])
+
+
+def _stop_if_moved(work: Work, task: Task, commit: str) -> None:
+    """BuildFailed when somebody moved the branch away from the commit of a task that is done: it is kept."""
+    branch, git = work.build.branch, work.git
+    if not ground.was_moved(git, branch, commit):
+        return
+    kept = ground.keep(git, work.build.id, commit)
+    back = ground.way_back(work.worktree, commit)
+    raise BuildFailed(
+        "branch",
+        f"{branch} was moved: it no longer has {commit[:12]}, which completed task {task.id} (kept as {kept})",
+        hint=f"{back} takes it back; br3 retry {work.build.id} --from {task.id} does it again",
+    )
 
 
 def _commit_of(work: Work, task: Task, done: TaskView, run: str) -> str | None:
@@ -187,9 +285,10 @@ def _do_task(work: Work, task: Task) -> None:
             last = _last_cause(work, task)
             work.say("task.failed", "error", task=task.id, cause=last[0], reason=last[1])
             raise BuildFailed(last[0], f"task {task.id}: {last[1]}", _log_of_last(work, task))
-        _stop_if_asked(work)
+        heeding.heed(work, task)
         choice = _ready(work, task)
         done = [t.id for t in work.view.tasks.values() if t.state == "completed"]
+        notes = heeding.notes(work)
         text = prompts.for_task(
             work.plan,
             work.build,
@@ -199,13 +298,17 @@ def _do_task(work: Work, task: Task) -> None:
             trouble=_with_output(work, task, trouble),
             salvaged=salvaging.of_last(work, task) if choice.session is None else None,
             again=choice.session is not None,
+            notes=[str(note.facts.get("text")) for note in notes],
         )
-        result = attempt(work, task, text, choice)
+        result = attempt(work, task, text, choice, notes)
     work.say("task.completed", task=task.id, commit=commit(work, task, result.number))
 
 
 def _ready(work: Work, task: Task) -> Choice:
     """What the next attempt gets, once the gate lets it start; the worktree as it is to begin from."""
+    gone = ground.no_room(work.common_dir, work.worktree)
+    if gone is not None:
+        raise gone
     choice = choose(work, task)
     if choice.session is None:
         salvaging.salvage(work, task)
@@ -225,17 +328,17 @@ def _wait_at_gate(work: Work, task: Task, choice: Choice) -> None:
     """Until the API takes requests again; BuildFailed when it has not for as long as an attempt may take."""
     gate = gate_of(work, task, choice.model)
     if all_overloaded(work, task):
-        gate.hit(None)
+        gate.hit(asked_s(work, task))
     waited_s = _limited_s(work, task)
     while (wait_s := gate.wait_s(work.build.id)) > 0:
-        _stop_if_asked(work)
+        heeding.heed(work, task)
         if waited_s > work.build.timeout_s:
             cause, why = _last_cause(work, task)
             reason = f"task {task.id}: the API has taken no requests for {_length(waited_s)}: {why}"
             work.say("task.failed", "error", task=task.id, cause=cause, reason=reason)
             raise BuildFailed(cause, reason, _log_of_last(work, task))
         pause_s = min(wait_s, 0.5)
-        work.cancel.wait(pause_s)
+        waking.pause(pause_s)
         waited_s += pause_s
 
 
@@ -257,15 +360,20 @@ def _limited_s(work: Work, task: Task) -> float:
 
 def _unfinished(work: Work, task: Task) -> Result | None:
     """What an earlier orchestrator left of its last attempt: a result to commit, an agent to adopt, or nothing."""
-    attempts = work.view.tasks[task.id].attempts
-    if not attempts:
+    view = work.view.tasks[task.id]
+    if not view.attempts:
         children.end_marked(work.mark)
         return None
-    last = attempts[max(attempts)]
-    if last.state == "running":
+    last = view.attempts[max(view.attempts)]
+    is_of_before = last.number <= view.since  # the task is done anew
+    if last.state == "running" and not is_of_before:
         return go_on(work, task, last)
     children.end_marked(work.mark)
     remove_stale_lock(work.worktree)
+    if is_of_before:
+        if last.state == "running":
+            go_on(work, task, last)  # for what it cost
+        return None
     if last.state == "succeeded":
         return Result(True, None, "", last.number)
     cause = str(last.finished.get("cause"))
@@ -274,16 +382,12 @@ def _unfinished(work: Work, task: Task) -> Result | None:
     return None
 
 
-def _stop_if_asked(work: Work) -> None:
-    """Between attempts: one that is started now would be paid for and stopped at once."""
-    if work.cancel.is_set():
-        raise Interrupted("stopped by the user")
-
-
 def _stop_if_final(work: Work, task: Task, result: Result) -> None:
     """Some failures are not mended by another try."""
     if result.cause == "cancelled":
         raise Interrupted("stopped by the user")
+    if result.cause == "skipped":
+        raise heeding.Skipped
     if result.cause in CAUSES and CAUSES[result.cause].answer == "stop_run":
         work.say("task.failed", "error", task=task.id, cause=result.cause, reason=result.why)
         raise BuildFailed(
@@ -317,6 +421,7 @@ def _verify_and_repair(work: Work) -> None:
     if _cut_off_work(work):
         _repair(work, repair, None, None)
     while True:
+        heeding.heed(work)
         verdict, log = _verify(work)
         if verdict is None or verdict.passed:
             if REPAIR in work.view.tasks and work.view.tasks[REPAIR].state == "running":
@@ -351,13 +456,23 @@ def _verify(work: Work) -> tuple[Verdict | None, Path | None]:
     known = verdicts.find(read_events(work.common_dir), key)
     if known is not None and known.kind == "quality.passed":
         return None, None
-    verdict, directory = run_verification(work, tip.head, key)
+    try:
+        verdict, directory = run_verification(work, tip.head, key, clock=lambda: heeding.clock(work))
+    except Elsewhere as error:
+        raise BuildFailed("wrong_branch", error.message, hint=error.hint) from error
     failing = verdict.failing
     return verdict, failing.log if failing else directory
 
 
-def run_verification(work: Work, head: refs.CommitId, key: verdicts.Key) -> tuple[Verdict, Path]:
-    """Run the build's verification on the commit ``head``, whose tree is checked out, and record the verdict."""
+def run_verification(
+    work: Work, head: refs.CommitId, key: verdicts.Key, *, clock: Callable[[], float] | None = None
+) -> tuple[Verdict, Path]:
+    """Run the build's verification on the commit ``head``, whose tree is checked out, and record the verdict.
+
+    ``clock`` as in ``children.run_command``. Raises Elsewhere when the worktree stands at another commit, or another
+    branch, before or after.
+    """
+    see_commit(work, head)
     number = 1
     # No task's id begins with a line, so no attempt's directory has this name.
     while (work.build_dir / f"_verify-{number}" / "done").exists():
@@ -372,7 +487,9 @@ def run_verification(work: Work, head: refs.CommitId, key: verdicts.Key) -> tupl
         excludes=work.excludes,
         generated=work.generated(),
         cancel=work.cancel,
+        clock=clock,
     )
+    see_commit(work, head)
     work.say(
         "quality.passed" if verdict.passed else "quality.failed",
         "info" if verdict.passed else "error",
@@ -380,10 +497,28 @@ def run_verification(work: Work, head: refs.CommitId, key: verdicts.Key) -> tupl
         commit=head,
         commands=key.commands,
         environment=key.environment,
+        # A throw-away worktree would have shown the same: ignored files may be what makes a verification pass.
+        alone=not beside(work.worktree, work.plan.setup.copy, verdict.left),
         **verdict.as_data(),
     )
     (directory / "done").touch()
     return verdict, directory
+
+
+def see_commit(work: Work, head: refs.CommitId) -> None:
+    """Raises Elsewhere when the worktree does not stand at ``head``, on the branch of the build."""
+    words = work.git("rev-parse", "HEAD", "--symbolic-full-name", "HEAD", ok=(0, 128)).text.split("\n")
+    here, ref = (words[0], words[1]) if len(words) == 2 else ("", "")
+    if (here, ref) == (head, f"refs/heads/{work.build.branch}"):
+        return
+    branch = ref.removeprefix("refs/heads/")
+    if branch == work.build.branch:
+        raise Elsewhere(f"{branch} moved meanwhile, to {here[:12]}", hint=f"br3 verify {work.build.id}")
+    where = f"on {branch}" if branch != ref else f"at {here[:12]}, on no branch," if here else "on no commit"
+    raise Elsewhere(
+        f"its worktree {work.worktree} stands {where} and not on {work.build.branch}",
+        hint=f"git -C {quote(str(work.worktree))} switch {quote(work.build.branch)}, and bring there what is to land",
+    )
 
 
 def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None) -> None:
@@ -402,17 +537,23 @@ def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None)
             if used:
                 work.say("task.failed", "error", task=REPAIR, cause="verification", reason=reason)
             raise BuildFailed("verification", reason, log)
-        _stop_if_asked(work)
+        heeding.heed(work)
         if work.view.state == "verifying":
             work.say("build.repairing", "warning", reason=reason)
-        if REPAIR not in work.view.tasks:
+        if REPAIR not in work.view.tasks or work.view.tasks[REPAIR].state == "pending":
             work.say("task.started", task=REPAIR, title=repair.title)
         choice = _ready(work, repair)
         salvaged = salvaging.of_last(work, repair) if choice.session is None else None
+        notes = heeding.notes(work)
         text = prompts.for_repair(
-            work.plan, work.build, worktree=str(work.worktree), trouble=trouble, salvaged=salvaged
+            work.plan,
+            work.build,
+            worktree=str(work.worktree),
+            trouble=trouble,
+            salvaged=salvaged,
+            notes=[str(note.facts.get("text")) for note in notes],
         )
-        result = attempt(work, repair, text, choice)
+        result = attempt(work, repair, text, choice, notes)
         if result.ok:
             commit(work, repair, result.number)
             return
@@ -428,13 +569,14 @@ def _repair_task(work: Work) -> Task:
         prompt="",
         agent=last.agent,
         command=last.command,
-        model=last.model,
+        model=str(work.view.retry.get("model") or last.model),
         policy=last.policy,
     )
 
 
 def _counted(work: Work, task: Task) -> int:
-    causes = [a.finished.get("cause") for a in work.view.tasks[task.id].attempts.values() if a.finished]
+    view = work.view.tasks[task.id]
+    causes = [a.finished.get("cause") for a in view.attempts.values() if a.finished and a.number > view.since]
     limited = causes.count("rate_limit")  # the waiting for it has an end of its own
     free = sum(cause in NOT_COUNTED for cause in causes) - limited
     return len(causes) - limited - min(free, MOST_INTERRUPTED)
@@ -450,7 +592,7 @@ def _log_of_last(work: Work, task: Task) -> Path | None:
     attempts = work.view.tasks[task.id].attempts
     if not attempts:
         return None
-    directory = Path(attempts[max(attempts)].started["directory"])
+    directory = work.directory_of(task.id, max(attempts))
     errors = directory / "stderr.log"
     return errors if errors.exists() and errors.stat().st_size else directory / "stdout.log"
 
@@ -461,6 +603,6 @@ def _with_output(work: Work, task: Task, trouble: str | None) -> str | None:
     if not attempts or (trouble is None and not attempts[max(attempts)].finished.get("cause")):
         return None
     last = attempts[max(attempts)]
-    directory = Path(last.started["directory"])
+    directory = work.directory_of(task.id, last.number)
     shown = "\n".join(filter(None, (children.tail(directory / name, 60) for name in ("stdout.log", "stderr.log"))))
     return work.journal.redact(f"{trouble or last.finished.get('why') or ''}\n\n{shown}")

@@ -68,7 +68,9 @@ def choose(work: Work, task: Task) -> Choice:
     """The model and session of the next attempt at ``task``."""
     attempts = _of_this_run(work, task)
     if not attempts:
-        return Choice(_begins(work, task), session_of(work, task))
+        # What a session remembers is not there any more where the branch was set back.
+        again = bool(work.view.retry.get("from"))
+        return Choice(_begins(work, task), None if again else session_of(work, task))
     last = attempts[-1]
     model = str(last.started.get("model") or task.model)
     other, why = _other_model(work, task, attempts, model)
@@ -212,6 +214,12 @@ def all_overloaded(work: Work, task: Task) -> bool:
     return next_model("other", effective(known, last), models_of(work, task, known), tried) is None
 
 
+def asked_s(work: Work, task: Task) -> float | None:
+    """For how long the API asked to be left alone when the last attempt ended; None when it did not say."""
+    asked = _of_this_run(work, task)[-1].finished.get("retry_after_s")
+    return None if asked is None else float(asked)
+
+
 def _failed_at(known: Agent, attempt: AttemptView) -> list[str]:
     """The models that an attempt has found to be of no use, those among them that the agent turned to by itself."""
     cause = str(attempt.finished.get("cause"))
@@ -233,7 +241,7 @@ def _is_stuck(attempts: Sequence[AttemptView]) -> bool:
 
 def _of_this_run(work: Work, task: Task) -> list[AttemptView]:
     view = work.view.tasks.get(task.id)
-    return [a for a in view.attempts.values() if a.finished] if view else []
+    return [a for a in view.attempts.values() if a.finished and a.number > view.since] if view else []
 
 
 def _history(work: Work, task: Task) -> list[AttemptView]:
@@ -244,7 +252,8 @@ def _history(work: Work, task: Task) -> list[AttemptView]:
         view = run.builds[work.build.id].tasks.get(task.id) if work.build.id in run.builds else None
         if view is not None and view.digest == digest:
             found += [a for a in view.attempts.values() if a.finished]
-    return found + _of_this_run(work, task)
+    mine = work.view.tasks.get(task.id)
+    return found + ([a for a in mine.attempts.values() if a.finished] if mine else [])
 
 
 def _all_attempts(work: Work) -> Iterator[AttemptView]:

@@ -20,14 +20,15 @@ def for_task(
     trouble: str | None = None,
     salvaged: str | None = None,
     again: bool = False,
+    notes: Sequence[str] = (),
 ) -> str:
     """The prompt of one attempt at ``task``; ``trouble`` is what went wrong before, with output.
 
     ``salvaged`` is the ref with what an attempt that was cut off had left uncommitted; ``again``: the agent goes on in
-    the session of the attempt before, and knows the rest.
+    the session of the attempt before, and knows the rest. ``notes`` are what a person has to say meanwhile.
     """
     if again:
-        return _go_on(task, trouble)
+        return _go_on(task, trouble, notes)
     parts = [_opening(plan, build, worktree)]
     if build.prompt:
         parts.append(f"## The build\n\n{build.prompt.strip()}")
@@ -40,17 +41,23 @@ def for_task(
         parts.append(_trouble(trouble))
     if salvaged:
         parts.append(_begun_before(salvaged))
+    parts += _told(notes)
     parts.append(_closing())
     return "\n\n".join(parts) + "\n"
 
 
-def _go_on(task: Task, trouble: str | None) -> str:
+def _told(notes: Sequence[str]) -> list[str]:
+    return ["## A word from the person you work for\n\n" + "\n\n".join(n.strip() for n in notes)] if notes else []
+
+
+def _go_on(task: Task, trouble: str | None, notes: Sequence[str]) -> str:
     parts = [
         f"Go on with task {task.id}: {task.title}. It is not done yet. What you have changed so far is still there: "
         "look at the state of the worktree first."
     ]
     if trouble:
         parts.append(_trouble(trouble))
+    parts += _told(notes)
     parts.append(_closing())
     return "\n\n".join(parts) + "\n"
 
@@ -66,8 +73,16 @@ def for_build(plan: Plan, build: Build, *, worktree: str) -> str:
     return "\n\n".join(parts).replace(_COMMITTED, "Commit your work on this branch.") + "\n"
 
 
-def for_repair(plan: Plan, build: Build, *, worktree: str, trouble: str, salvaged: str | None = None) -> str:
-    """The prompt of an attempt that mends a failed verification; ``salvaged`` as in ``for_task``."""
+def for_repair(
+    plan: Plan,
+    build: Build,
+    *,
+    worktree: str,
+    trouble: str,
+    salvaged: str | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """The prompt of an attempt that mends a failed verification; ``salvaged`` and ``notes`` as in ``for_task``."""
     parts = [
         _opening(plan, build, worktree),
         "## Repair\n\nAll tasks of this build are done and committed, but its verification fails. "
@@ -80,6 +95,7 @@ def for_repair(plan: Plan, build: Build, *, worktree: str, trouble: str, salvage
     parts.append(_trouble(trouble))
     if salvaged:
         parts.append(_begun_before(salvaged))
+    parts += _told(notes)
     parts.append(_closing())
     return "\n\n".join(parts) + "\n"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from br3.orchestrator.working import Work
 from br3.plan.globs import matches
@@ -50,8 +50,12 @@ def not_owned(git: Git, owns: Sequence[str], old: str, new: str) -> list[str]:
     """The paths that differ between two trees and match none of the patterns; none when there are no patterns."""
     if not owns:
         return []
-    changed = git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).fields
-    return [path for path in changed if not any(matches(pattern, path) for pattern in owns)]
+    return outside(owns, git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).fields)
+
+
+def outside(owns: Sequence[str], paths: Iterable[str]) -> list[str]:
+    """Those of the paths that match none of the patterns."""
+    return [path for path in paths if not any(matches(pattern, path) for pattern in owns)]
 
 
 def named(paths: Sequence[str]) -> str:

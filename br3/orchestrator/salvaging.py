@@ -14,7 +14,7 @@ from br3.repo.refs import NULL_ID, CommitId
 from br3.repo.snapshots import Snapshot
 from br3.telemetry.replay import AttemptView
 
-_CUT_OFF = frozenset({"interrupted", "cancelled", "killed"})
+_CUT_OFF = frozenset({"interrupted", "cancelled", "killed", "skipped"})
 
 
 def salvage(work: Work, task: Task) -> None:

@@ -39,17 +39,36 @@ def key(tree: TreeId, verify: Verify, setups: Sequence[str], worktree: Path) -> 
 
 def find(events: Iterable[Event], wanted: Key) -> Event | None:
     """The newest verdict for the key, passed or failed, or None."""
-    found = None
+    found = in_order(event for event in events if is_for(event, wanted))
+    return found[-1] if found else None
+
+
+def in_order(events: Iterable[Event]) -> list[Event]:
+    """Verdicts, the oldest first. The clock decides only between those that were not written under the same lock, and
+    one that was set back meanwhile is taken to have stood still."""
+    chains: dict[str | None, list[Event]] = {}
+    places: list[tuple[str, int, int, Event]] = []
     for event in events:
-        if event.kind in ("quality.passed", "quality.failed"):
-            data = event.data
-            if (data.get("tree"), data.get("commands"), data.get("environment")) == (
-                wanted.tree,
-                wanted.commands,
-                wanted.environment,
-            ) and (found is None or event.ts >= found.ts):
-                found = event
-    return found
+        if event.gen:
+            chains.setdefault(event.build, []).append(event)
+        else:
+            places.append((event.ts, 0, len(places), event))
+    for chain in chains.values():
+        latest = ""
+        for position, event in enumerate(sorted(chain, key=lambda e: e.order)):
+            latest = max(latest, event.ts)
+            places.append((latest, position, len(places), event))
+    return [event for *_, event in sorted(places, key=lambda place: place[:-1])]
+
+
+def is_for(event: Event, wanted: Key) -> bool:
+    """Whether an event is a verdict for the key."""
+    data = event.data
+    return event.kind in ("quality.passed", "quality.failed") and (
+        data.get("tree"),
+        data.get("commands"),
+        data.get("environment"),
+    ) == (wanted.tree, wanted.commands, wanted.environment)
 
 
 def _interpreter(worktree: Path) -> str:

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,8 +17,9 @@ from br3.errors import Interrupted
 from br3.orchestrator.counts import Tests, read_counts, read_coverage
 from br3.plan.model import Verify
 from br3.repo import worktrees
-from br3.repo.snapshots import file_digest
+from br3.repo.snapshots import DROPPINGS, file_digest
 from br3.workspace import children
+from br3.workspace.notes import read_notes
 
 # What a verification may leave untracked in a worktree without making it dirty; more is a sign of something else.
 _MOST_LEFT = 2000
@@ -90,11 +91,14 @@ def verify(
     generated: Mapping[str, str] = MappingProxyType({}),
     cancel: threading.Event | None = None,
     report: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], float] | None = None,
+    lasting: bool = True,
 ) -> Verdict:
     """Run the commands in turn, up to the first that fails, and judge them.
 
     Logs, reports and artifacts go to ``directory``. ``generated`` is what the verification before this one left (path →
-    digest): it is not taken for work now. Raises Interrupted when ``cancel`` is set meanwhile.
+    digest): it is not taken for work now. Raises Interrupted when ``cancel`` is set meanwhile; what was left by then is
+    noted where the worktree is a ``lasting`` one. ``clock`` as in ``children.run_command``.
     """
     shutil.rmtree(directory, ignore_errors=True)  # of an earlier try that was interrupted here
     directory.mkdir(parents=True)
@@ -107,11 +111,12 @@ def verify(
         report(command)
         env = environment()
         mark = env.get(children.MARK, "")
-        result = _run(command, number, wanted, worktree, env, directory, timeout_s, cancel)
+        result = _run(command, number, wanted, worktree, env, directory, timeout_s, cancel, clock)
         results.append(result)
         if result.cause == "cancelled":
-            left, _ = _left_behind(worktree, before, generated, excludes)
-            marker.write_text(json.dumps({"before": before, "left": left}))
+            if lasting:
+                left, _ = _left_behind(worktree, before, generated, excludes)
+                marker.write_text(json.dumps({"before": before, "left": left}))
             raise Interrupted("the verification was stopped")
         if not result.ok:
             break
@@ -126,6 +131,15 @@ def verify(
         reason = f"the verification changed files that git tracks: {', '.join(changed[:8])}"
     warnings = _keep_artifacts(wanted.artifacts, worktree, directory / "artifacts")
     return Verdict(reason is None, tuple(results), tests, coverage, reason, left, tuple(warnings))
+
+
+def beside(worktree: Path, copied: Sequence[str], left: Iterable[str]) -> list[str]:
+    """What a worktree holds besides its commit, what set-up brings (``copied`` are patterns) or makes, and what its
+    verification has ``left`` (paths): a throw-away worktree has none of it. One git process."""
+    brought = read_notes(worktree).get("brought") or []
+    known = [*DROPPINGS, *(f"/{pattern}" for pattern in (*copied, *brought))]
+    written = {part for path in left for part in (path, path.split("/")[0])}
+    return [name for name in worktrees.others(worktree, known) if name.removesuffix("/") not in written]
 
 
 def left_by_a_cut_off_one(worktree: Path, excludes: Path | None) -> dict[str, str]:
@@ -153,6 +167,7 @@ def _run(
     directory: Path,
     timeout_s: float,
     cancel: threading.Event | None,
+    clock: Callable[[], float] | None,
 ) -> CommandResult:
     log = directory / f"{number}.log"
     junit, cobertura = directory / f"{number}.junit.xml", directory / f"{number}.coverage.xml"
@@ -160,7 +175,9 @@ def _run(
     if re.search(r"(^|\s)--cov(=|\s|$)", command):
         options += ["--cov-report=term", f"--cov-report=xml:{cobertura}"]
     env["PYTEST_ADDOPTS"] = " ".join([env.get("PYTEST_ADDOPTS", ""), *map(shlex.quote, options)]).strip()
-    done = children.run_command(command, cwd=worktree, env=env, log=log, timeout_s=timeout_s, cancel=cancel)
+    done = children.run_command(
+        command, cwd=worktree, env=env, log=log, timeout_s=timeout_s, cancel=cancel, clock=clock
+    )
     return CommandResult(
         run=command,
         exit_code=done.exit_code,
@@ -180,11 +197,16 @@ def _why_not(
         how = "took too long" if failed.cause == "timeout" else f"ended with exit code {failed.exit_code}"
         shown = f" ({tests.failed} failed, {tests.passed} passed)" if tests and tests.failed else ""
         return f"`{failed.run}` {how}{shown}"
+    return short_of(wanted, None if tests is None else tests.passed, coverage)
+
+
+def short_of(wanted: Verify, passed: int | None, coverage: float | None) -> str | None:
+    """Which minimum of ``wanted`` the counts of a verification (tests passed, coverage in percent) do not reach."""
     if wanted.min_passed is not None:
-        if tests is None:
+        if passed is None:
             return f"no test count could be read from the output, and min_passed = {wanted.min_passed} needs one"
-        if tests.passed < wanted.min_passed:
-            return f"{tests.passed} tests passed, min_passed = {wanted.min_passed}"
+        if passed < wanted.min_passed:
+            return f"{passed} tests passed, min_passed = {wanted.min_passed}"
     if wanted.min_coverage is not None:
         if coverage is None:
             return f"no coverage could be read from the output, and min_coverage = {wanted.min_coverage:g} needs one"

@@ -8,7 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from br3.orchestrator import verdicts
+from br3.errors import Br3Error
+from br3.orchestrator import ground, verdicts
+from br3.orchestrator.ledger import Ledger
 from br3.orchestrator.verdicts import Key
 from br3.orchestrator.verification import left_by_a_cut_off_one
 from br3.plan.model import Build, Plan
@@ -16,12 +18,13 @@ from br3.repo import snapshots
 from br3.repo.refs import TreeId
 from br3.repo.runner import Git
 from br3.repo.snapshots import Snapshot, file_digest
-from br3.telemetry import BuildView, Journal, RunView, read_events, replay
-from br3.telemetry.archive import usage_of_day
+from br3.telemetry import KINDS, BuildView, Journal, RunView
 from br3.telemetry.journal import now
-from br3.telemetry.replay import advance, lineage
+from br3.telemetry.replay import advance
 from br3.workspace import children
-from br3.workspace.preparing import facts_for_children, left_by_setup, port_of
+from br3.workspace.ports import port_of
+from br3.workspace.preparing import facts_for_children, left_by_setup
+from br3.workspace.waking import Awake
 
 
 @dataclass
@@ -39,6 +42,14 @@ class Work:
     chain: list[RunView]
     """This run and those it continues, newest first, as they stood when the work began."""
     cancel: threading.Event = field(default_factory=threading.Event)
+    clock: Awake = field(default_factory=Awake)
+    """What counts of the time: neither a machine asleep nor a pause."""
+    at: tuple[str, int] | None = None
+    """Task and number of the attempt that is made just now; ``began`` is when, by ``clock``."""
+    began: float = 0.0
+    next_beat: float = 0.0
+    ledger: Ledger | None = None
+    """For budgets, once there is one to look after."""
 
     @property
     def git(self) -> Git:
@@ -69,9 +80,19 @@ class Work:
         attempt: int | None = None,
         **data: Any,
     ) -> None:
-        """Write an event of this build; IllegalMove, and nothing written, when its state does not allow it."""
+        """Write an event of this build; IllegalMove, and nothing written, when its state does not allow it.
+
+        GivenWay when one on which its state rests cannot be written: what nobody knows of must not be built on.
+        """
         advance(self.view, kind, gen=self.gen, task=task, attempt=attempt, ts=now(), data=data)
-        self.journal.append(kind, severity, self.run, self.build.id, task, attempt, gen=self.gen, **data)
+        known = self.journal.append(kind, severity, self.run, self.build.id, task, attempt, gen=self.gen, **data)
+        if not known and KINDS[kind].state:
+            unknown = Br3Error(f"{kind} of {self.build.id} cannot be written to the journal", hint="br3 doctor")
+            raise ground.trouble(self.common_dir, self.worktree) or ground.GivenWay(unknown)
+
+    def directory_of(self, task: str, attempt: int) -> Path:
+        """Where an attempt of this run has its files, wherever the repository was when it was made."""
+        return self.build_dir / f"{task}-{attempt}"
 
     def generated(self) -> dict[str, str]:
         """What set-up and the last verification left and nobody has touched since: path → digest."""
@@ -93,7 +114,7 @@ class Work:
             build=self.build,
             worktree=self.worktree,
             base=self.plan.base,
-            port=port_of(self.common_dir, self.plan, self.build),
+            port=port_of(self.common_dir, self.worktree),
         )
 
     def environment(self) -> dict[str, str]:
@@ -109,34 +130,21 @@ class Work:
 
         Read from the journal. What the attempt ``attempt`` of ``task`` has spent so far is not subtracted.
         """
-        mine_now = self.view.tasks[task].attempts.get(attempt) if task and attempt else None
-        own = known_sum(mine_now.usage) if mine_now else Decimal(0)
         limits: list[tuple[Decimal, str]] = []
         if self.build.attempt_budget_usd:
             limits.append((Decimal(self.build.attempt_budget_usd), "attempt"))
-        if self.plan.daily_budget_usd:
+        if self.build.budget_usd or self.plan.budget_usd or self.plan.daily_budget_usd:
             this = (self.run, self.build.id, task, attempt)
-            today = usage_of_day(self.common_dir, now()[:10])
-            others = [e.data for e in today if (e.run, e.build, e.task, e.attempt) != this]
-            limits.append((Decimal(self.plan.daily_budget_usd) - known_sum(others), "day"))
-        if self.build.budget_usd or self.plan.budget_usd:
-            runs = replay(read_events(self.common_dir, [build.id for build in self.plan.builds]))
-            chain = lineage(runs, self.run) or self.chain
+            runs, everyone = [run.id for run in self.chain] or [self.run], [build.id for build in self.plan.builds]
+            self.ledger = self.ledger or Ledger(self.common_dir, everyone)
+            self.ledger.look()
+            if self.plan.daily_budget_usd:
+                others = self.ledger.of_day(now()[:10], but=this)
+                limits.append((Decimal(self.plan.daily_budget_usd) - others, "day"))
             if self.build.budget_usd:
-                mine = known_cost(chain, [self.build.id]) - own
+                mine = self.ledger.of_lineage(runs, [self.build.id], but=this)
                 limits.append((Decimal(self.build.budget_usd) - mine, "build"))
             if self.plan.budget_usd:
-                everyone = [build.id for build in self.plan.builds]
-                limits.append((Decimal(self.plan.budget_usd) - known_cost(chain, everyone) + own, "run"))
+                spent = self.ledger.of_lineage(runs, everyone, but=this)
+                limits.append((Decimal(self.plan.budget_usd) - spent, "run"))
         return min(limits, default=(None, ""), key=lambda limit: limit[0])
-
-
-def known_cost(chain: list[RunView], builds: list[str]) -> Decimal:
-    """What is known to have been spent on ``builds`` in a lineage; attempts of unknown cost count as nothing here."""
-    views = [run.builds[build] for run in chain for build in builds if build in run.builds]
-    return sum((known_sum(attempt.usage) for view in views for attempt in view.attempts), Decimal(0))
-
-
-def known_sum(usage: list[dict[str, Any]]) -> Decimal:
-    """The known dollars among the data of usage events."""
-    return sum((Decimal(str(u["cost_usd"])) for u in usage if u.get("cost_usd") is not None), Decimal(0))
