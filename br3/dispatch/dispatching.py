@@ -7,154 +7,75 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
-from br3.agents import agent
 from br3.agents.causes import CAUSES
-from br3.agents.keys import find
-from br3.dispatch.executors.local import Handle, LocalExecutor, inherited, this_br3
+from br3.dispatch.analysing import Analyst
+from br3.dispatch.claims import claims
+from br3.dispatch.conflict_watching import ConflictWatch
+from br3.dispatch.executors.local import Handle, LocalExecutor
+from br3.dispatch.outcome import Observer, Outcome
+from br3.dispatch.publishing import Published
+from br3.dispatch.requirements import agent_variables
+from br3.dispatch.room import Room
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import standings
 from br3.dispatch.starts import StartConflict, start_commit
-from br3.errors import OVER_BUDGET, Br3Error, Interrupted, Refused, UsageError
-from br3.orchestrator import confining, stopping
+from br3.dispatch.watching import MOST_RESTARTS, Restarts, Signs
+from br3.errors import Br3Error, Interrupted, Refused
+from br3.orchestrator import control, ground, stopping
+from br3.orchestrator.control import Request
 from br3.orchestrator.proving import named, not_owned
 from br3.orchestrator.showing import activity_of
-from br3.plan.model import Build, Plan
-from br3.plan.order import needs_closure
+from br3.plan.model import Build
+from br3.plan.order import needed_by, needs_closure
 from br3.repo.refs import CommitId
-from br3.telemetry import BuildView, Event, Follower, Lock, LockHeld, is_held, replay
-from br3.telemetry.replay import RUN_ENDED
-from br3.workspace import children
+from br3.telemetry import BuildView, Event, Follower, Lock, LockHeld, is_held
+from br3.telemetry.replay import RUN_ENDED, replay
+from br3.workspace import children, waking
 from br3.workspace.preparing import Prepared, Site, prepare
+from br3.workspace.waking import Awake
 
-_PAUSE_S = 0.05
+_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.4
 _ACTIVITY_EVERY_S = 0.5
-_ANALYSE_EVERY_S = 60.0
 _STOP_WITHIN_S = 8.0
-_MOST_RESTARTS = 3
+_LOOK_ELSEWHERE_S = 2.0
 
 
-class Observer(Protocol):
-    """Who watches a run."""
+@dataclass(frozen=True)
+class _Preparing:
+    """A workspace that is being made; ``cancel`` ends it."""
 
-    def event(self, event: Event) -> None:
-        """An event of the run was written."""
-
-    def preparing(self, build: str, step: str) -> None:
-        """A workspace is being made; called from several threads."""
-
-    def waiting(self, build: str, why: str) -> None:
-        """A build cannot start yet; told once for each reason."""
-
-    def tick(self, builds: Mapping[str, BuildView]) -> None:
-        """Called in every round of the loop."""
-
-    def doing(self, build: str, activity: str) -> None:
-        """What the build's agent does just now; told when it is something else."""
-
-
-@dataclass
-class Outcome:
-    """How a dispatch ended. ``waiting`` are manual builds that a person still has to do."""
-
-    state: str
-    builds: dict[str, BuildView]
-    waiting: list[str] = field(default_factory=list)
-    warnings: list[tuple[str, str]] = field(default_factory=list)
-    """Per build what went well enough, but not quite."""
-
-    @property
-    def exit_code(self) -> int:
-        """0 all verified, 1 some build failed, 4 a budget was spent, 130 stopped."""
-        if self.state == "cancelled":
-            return 130
-        if any(view.cause == "budget" for view in self.builds.values()):
-            return OVER_BUDGET
-        return 0 if self.state in ("completed", "paused") else 1
-
-
-def missing_agents(plan: Plan, builds: Sequence[Build]) -> None:
-    """UsageError when an agent of the builds is not installed, Refused when a sandbox does not work here."""
-    for name in {task.agent for build in builds for task in build.tasks} - {"manual"}:
-        complaint = agent(name).missing()
-        if complaint:
-            raise UsageError(
-                f"the plan {plan.name} needs an agent that is not here: {name}",
-                hint=f'{complaint}; or use another: agent = "shell" or "manual"',
-            )
-    confining.check(builds)
-
-
-def odd_keys(source: Path | None, builds: Sequence[Build]) -> list[str]:
-    """What is wrong with the keys of the builds' agents, in words that do not show them. They are not tried."""
-    env_file = source / ".env" if source is not None else None
-    names = sorted({task.agent for build in builds for task in build.tasks} - {"manual"})
-    found = [key.complaint for name in names for key in find(agent(name), os.environ, env_file)]
-    return list(dict.fromkeys(complaint for complaint in found if complaint))
-
-
-def agent_variables(source: Path | None, builds: Sequence[Build]) -> dict[str, str]:
-    """The variables of ``.env`` that an agent of these builds may have; the environment itself wins over them."""
-    if source is None or not (source / ".env").is_file():
-        return {}
-    from dotenv import dotenv_values
-
-    names = {name for build in builds for name in build.env}
-    for name in {task.agent for build in builds for task in build.tasks} - {"manual"}:
-        names.update(agent(name).variables)
-    values = dotenv_values(source / ".env")
-    chosen = {k: v for k, v in values.items() if k in names and v is not None and k not in os.environ}
-    return {**chosen, children.AGENT_ONLY: " ".join(chosen)}
-
-
-class Analyst:
-    """Has the analytics taken up each minute of a run, by a process of its own, so that alerts come while it works."""
-
-    def __init__(self, session: Session) -> None:
-        command = [*this_br3("br3.dispatch.observing"), str(session.common_dir), str(session.repository.home)]
-        self._command = command
-        self._child: subprocess.Popen[bytes] | None = None
-        self._next = time.monotonic() + _ANALYSE_EVERY_S
-
-    def tick(self) -> None:
-        """Start it when it is time and the last one has ended."""
-        if time.monotonic() < self._next or (self._child is not None and self._child.poll() is None):
-            return
-        self._next = time.monotonic() + _ANALYSE_EVERY_S
-        null = subprocess.DEVNULL
-        self._child = subprocess.Popen(
-            self._command, stdin=null, stdout=null, stderr=null, env=inherited(), start_new_session=True
-        )
-
-    def finish(self) -> None:
-        """After a run that was long enough to be looked at: look once more, and wait for it."""
-        if self._child is None:
-            return
-        self._child.wait()
-        self._next = 0
-        self.tick()
-        self._child.wait()
+    future: Future[Prepared]
+    cancel: threading.Event
 
 
 class Dispatcher:
-    """One dispatch of some builds of a run. ``run`` does it; signals end it."""
+    """One dispatch of some builds of a run. ``run`` does it; signals end it, and so does ``cancel``."""
 
-    def __init__(self, session: Session, builds: Sequence[Build], observer: Observer, *, jobs: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        builds: Sequence[Build],
+        observer: Observer,
+        *,
+        jobs: int,
+        cancel: threading.Event | None = None,
+    ) -> None:
         self.session = session
         self.builds = [build for build in builds if not build.manual]
         self.manual = [build for build in builds if build.manual]
         self.observer = observer
         self.jobs = jobs
-        self.cancel = threading.Event()
+        self.cancel = cancel or threading.Event()
+        self._interrupted = False
+        self._signals_seen = 0
         self._killing = False
         variables = agent_variables(session.source, builds)
         self._executor = LocalExecutor(session.common_dir, session.run, variables)
@@ -162,8 +83,15 @@ class Dispatcher:
         self._events: list[Event] = []
         self._views: dict[str, BuildView] = {}
         self._handles: dict[str, Handle] = {}
-        self._preparing: dict[str, Future[Prepared]] = {}
-        self._restarts: dict[str, int] = {}
+        self._preparing: dict[str, _Preparing] = {}
+        self._clock = Awake()
+        self._room = Room(session, self._clock)
+        self._signs = Signs()
+        self._restarts: dict[str, Restarts] = {}
+        self._paused = False
+        self._gen = 0
+        self._published = Published(session.common_dir, session.run)
+        self._next_look: dict[str, float] = {}
         self._waiting: dict[str, str] = {}
         self._by_hand: list[Build] = []
         """Manual builds whose workspace is still to be made."""
@@ -184,8 +112,11 @@ class Dispatcher:
         with (
             Lock(session.common_dir, "run", session.run).acquire() as lock,
             self._signals(),
+            waking.woken(),
             ThreadPoolExecutor(max_workers=max(self.jobs, 1)) as pool,
+            ConflictWatch(session) as conflicts,
         ):
+            self._gen = lock.gen
             session.refresh()
             if session.view.state in RUN_ENDED:
                 raise Refused(f"run {session.run} has just ended elsewhere", hint="br3 status")
@@ -199,18 +130,26 @@ class Dispatcher:
             self._attach()
             self._by_hand = [b for b in self.manual if self._view(b.id).state in ("pending", "preparing")]
             stopping.forget(session.run_dir)
+            control.settle(session.run_dir, Request("cancel"))
+            pause_s = _PAUSE_S
             while not self.cancel.is_set() and self._round(pool):
-                self._look()
+                pause_s = _PAUSE_S if self._look() else min(2 * pause_s, _LONGEST_PAUSE_S)
+                self._published.update(b for b in [*self.builds, *self.manual] if not self._view(b.id).ended)
                 self._stop_if_fatal()
+                self._see_who_is_silent()
                 self._tell_activity()
                 self.observer.tick(self._views)
                 self._looking.tick()
-                time.sleep(_PAUSE_S)
+                waking.pause(pause_s)
             if self.cancel.is_set():
                 self._stop()
+            else:
+                conflicts.finish()
             self._look()
+            self._published.update(())
             outcome = self._end(lock.gen)
-            self._looking.finish()
+            before = self._signals_seen
+            self._looking.finish(lambda: self._signals_seen > before)
             return outcome
 
     def _stop_if_fatal(self) -> None:
@@ -242,10 +181,14 @@ class Dispatcher:
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         """One look at everything; False when nothing is left to do."""
+        self._clock.now()
         self._collect_prepared()
         self._collect_ended()
+        requests = self._heed()
+        if self.cancel.is_set():
+            return False
         for build in list(self._by_hand):
-            if self._view(build.id).ended or not self._may_start(build):
+            if self._view(build.id).ended or not self._may_start(build) or control.pause_of(requests, build.id):
                 continue
             self._by_hand.remove(build)
             self._start_or_skip(pool, build)
@@ -254,13 +197,24 @@ class Dispatcher:
                 continue
             if not self._may_start(build):
                 continue
-            if len(self._handles) + len(self._preparing) >= self.jobs:
+            restarts = self._restarts.get(build.id)
+            if control.pause_of(requests, build.id):
+                self._waits(build, f"paused; br3 resume {build.id} lets it go on")
+            elif self._busy() >= self.jobs:
                 self._waits(build, f"waits for one of {self.jobs} places")
+            elif restarts is not None and self._clock.now() < restarts.not_before:
+                self._waits(build, "its orchestrator is gone; another one takes over in a moment")
+            elif not self._room.enough():
+                self._waits(build, "waits for room on the disk")
             else:
                 self._start_or_skip(pool, build)
         waiting = [build for build in self.builds if self._is_waiting(build)]
         # What waits for a person alone would wait here for ever.
         return bool(self._handles or self._preparing or any(not self._needs_a_person(b) for b in waiting))
+
+    def _busy(self) -> int:
+        """How many places are taken; a build that rests needs none."""
+        return len(self._preparing) + sum(not self._view(build_id).paused for build_id in self._handles)
 
     def _is_waiting(self, build: Build) -> bool:
         view = self._view(build.id)
@@ -305,9 +259,115 @@ class Dispatcher:
         if any(b.id == build_id for b in [*self.builds, *self.manual]):
             return self._view(build_id)
         earlier = self.session.build_view(build_id)
+        if not earlier.ended:
+            at_work = self._at_work_elsewhere(build_id)
+            earlier = self.session.build_view(build_id)
+            if at_work and not earlier.ended:
+                return earlier
         if earlier.state != "verified":
             return BuildView(build_id, state=earlier.state if earlier.ended else "skipped")
         return earlier
+
+    def _at_work_elsewhere(self, build_id: str) -> bool:
+        """Whether another run is at work on a build that this one waits for; it is looked at now and then."""
+        if not self._is_time(f"elsewhere {build_id}", _LOOK_ELSEWHERE_S):
+            return True
+        self.session.refresh()
+        return any(claim.build == build_id for claim in claims(self.session.common_dir, self.session.runs))
+
+    def _is_time(self, what: str, every_s: float) -> bool:
+        if self._clock.now() < self._next_look.get(what, 0.0):
+            return False
+        self._next_look[what] = self._clock.now() + every_s
+        return True
+
+    def _heed(self) -> list[Request]:
+        """Do what is asked of the run, and of builds that have no orchestrator; those that have one heed it there."""
+        requests = control.asked(self.session.run_dir)
+        self._pause_run(any(one.what == "pause" and one.build is None for one in requests))
+        for request in requests:
+            if request.what == "cancel" and request.build is None:
+                control.settle(self.session.run_dir, request)
+                self.cancel.set()
+            build = next((b for b in [*self.builds, *self.manual] if b.id == request.build), None)
+            if build is None:
+                continue
+            if build.id in self._handles or build.id in self._preparing:
+                self._heed_at_work(build, request)
+                continue
+            if request.what == "cancel":
+                if not self._view(build.id).ended:
+                    self._write_end(build, "build.cancelled", control.BY_USER)
+                if self._view(build.id).ended:
+                    control.settle(self.session.run_dir, request)
+            elif request.what == "retry":
+                view = self._view(build.id)
+                if view.ended and request.facts.get("saw", view.since) != view.since:
+                    control.settle(self.session.run_dir, request)  # it has begun again and ended since that was asked
+                else:
+                    self._retry(build, request)
+        return requests
+
+    def _heed_at_work(self, build: Build, request: Request) -> None:
+        """What is asked of a build that has somebody who heeds it, but for what nobody does there."""
+        if request.what == "cancel" and build.id in self._preparing:
+            self._preparing[build.id].cancel.set()
+        elif request.what == "retry":
+            self._look()
+            if not self._view(build.id).ended:  # it has just begun again, for another who asked
+                control.settle(self.session.run_dir, request)
+
+    def _pause_run(self, wanted: bool) -> None:
+        if wanted != self._paused:
+            self._paused = wanted
+            kind = "run.paused" if wanted else "run.resumed"
+            facts: dict[str, Any] = {"reason": "by the user"} if wanted else {}
+            self.session.journal.append(kind, run=self.session.run, gen=self._gen, **facts)
+
+    def _retry(self, build: Build, request: Request) -> None:
+        """Let a build begin again, and those that were skipped because they need it."""
+        facts: dict[str, Any] = {"from": request.facts.get("from"), "model": request.facts.get("model")}
+        if not self._write_retry(build, facts):
+            return
+        self._see_anew()
+        for other in self.builds:
+            if other.id in needed_by(self.session.plan, build.id) and self._view(other.id).state == "skipped":
+                self._write_retry(other, {})
+        control.settle(self.session.run_dir, request)
+
+    def _write_retry(self, build: Build, facts: dict[str, Any]) -> bool:
+        try:
+            lock = Lock(self.session.common_dir, "build", build.id).acquire(wait_s=2)
+        except LockHeld:
+            return False  # somebody works on it: look again in the next round
+        with lock:
+            self._look()
+            if self._view(build.id).ended or self._view(build.id).state == "pending":
+                run = self.session.run
+                self.session.journal.append("build.retried", run=run, build=build.id, gen=lock.gen, **facts)
+                for known in (self._errors, self._restarts, self._waiting):
+                    known.pop(build.id, None)
+        self._look()
+        return True
+
+    def _see_who_is_silent(self) -> None:
+        """Tell of orchestrators that give no sign of life, and end those that have given none for long.
+
+        None is judged while the disk takes nothing: their signs cannot be written.
+        """
+        now = self._clock.now()
+        self._room.enough()
+        for build_id, handle in list(self._handles.items()):
+            if self._room.takes_nothing:
+                self._signs.heard(build_id, now)
+            silence = self._signs.silent(build_id, now)
+            if silence is None or not handle.is_orchestrator:
+                continue
+            since_s, over = silence
+            facts: dict[str, Any] = {"since_s": round(since_s), "orchestrator": handle.pid, "ended": over}
+            self.session.journal.append("build.silent", "error", run=self.session.run, build=build_id, **facts)
+            if over:
+                handle.stop(signal.SIGKILL)
 
     def _start(self, build: Build) -> CommitId:
         if not build.needs:
@@ -322,9 +382,10 @@ class Dispatcher:
 
     def _prepare(self, pool: ThreadPoolExecutor, build: Build, start: CommitId) -> None:
         assert self._site is not None
-        site = self._site
+        cancel = threading.Event()
+        site = replace(self._site, cancel=cancel)
         self.observer.preparing(build.id, "waiting")
-        self._preparing[build.id] = pool.submit(
+        future = pool.submit(
             prepare,
             site,
             build,
@@ -332,31 +393,38 @@ class Dispatcher:
             lambda step: self.observer.preparing(build.id, step),
             announce=self._view(build.id).state in ("pending", "preparing"),
         )
+        self._preparing[build.id] = _Preparing(future, cancel)
+        future.add_done_callback(lambda _: waking.wake())
 
     def _collect_prepared(self) -> None:
-        for build_id, future in list(self._preparing.items()):
-            if not future.done():
+        for build_id, preparing in list(self._preparing.items()):
+            if not preparing.future.done():
                 continue
             del self._preparing[build_id]
             build = self.session.plan.build(build_id)
             try:
-                prepared = future.result()
+                prepared = preparing.future.result()
             except Interrupted:
                 continue
             except LockHeld:
                 self._handles[build_id] = self._executor.attach(build_id)
             except Br3Error as error:
+                if self._room.has_filled_up():
+                    continue
                 self._errors[build_id] = error
                 log = getattr(error, "log", None)
-                facts = {"cause": "setup", "log": str(log) if log else None, "hint": error.hint}
+                facts: dict[str, Any] = {"cause": "setup", "log": str(log) if log else None, "hint": error.hint}
                 self._write_end(build, "build.failed", error.message, **facts)
             except Exception as error:  # or the others would be left at work without a dispatcher
+                if self._room.has_filled_up():
+                    continue
                 self._errors[build_id] = Br3Error(f"{type(error).__name__}: {error}")
                 self._write_end(build, "build.failed", f"{type(error).__name__}: {error}", cause="internal")
             else:
                 self._warnings += [(build_id, warning) for warning in prepared.warnings]
                 if not build.manual:
                     self._handles[build_id] = self._executor.start(build_id, prepared.path)
+                    self._signs.heard(build_id, self._clock.now())
 
     def _collect_ended(self) -> None:
         for build_id, handle in list(self._handles.items()):
@@ -366,16 +434,31 @@ class Dispatcher:
             self._look()
             if self._view(build_id).ended:
                 continue
-            self._restarts[build_id] = self._restarts.get(build_id, 0) + 1
-            if self._restarts[build_id] > _MOST_RESTARTS:
+            gone = ground.trouble(self.session.common_dir, self.session.worktrees[build_id])
+            if gone is not None and not gone.full:
+                raise gone
+            if gone is not None:  # it waits for room, and that is no restart
+                self._room.note_full()
+                self._see_anew()
+                continue
+            done = sum(task.state == "completed" for task in self._view(build_id).tasks.values())
+            restarts = self._restarts.setdefault(build_id, Restarts())
+            wait_s = restarts.ended(done, self._clock.now())
+            if wait_s is None:
                 log = self.session.run_dir / build_id / "orchestrator.log"
-                reason = f"its orchestrator ended {_MOST_RESTARTS + 1} times without a result"
+                reason = f"its orchestrator ended {MOST_RESTARTS + 1} times without a result"
                 build = self.session.plan.build(build_id)
                 self._write_end(build, "build.failed", reason, cause="orchestrator", log=str(log))
             else:
-                # It is waiting again: the next round prepares what is missing, by what is there now, and restarts it.
-                self.session.refresh()
-                self._site = self.session.site(cancel=self.cancel)
+                # It is waiting again: a later round prepares what is missing, by what is there now, and restarts it.
+                facts: dict[str, Any] = {"restart": restarts.count, "wait_s": wait_s}
+                run = self.session.run
+                self.session.journal.append("build.restarting", "warning", run=run, build=build_id, **facts)
+                self._see_anew()
+
+    def _see_anew(self) -> None:
+        self.session.refresh()
+        self._site = self.session.site(cancel=self.cancel)
 
     def _attach(self) -> None:
         """Take over the orchestrators that an earlier dispatcher started and that still live."""
@@ -391,6 +474,8 @@ class Dispatcher:
             self._errors.pop(build.id, None)  # somebody works on it after all: look again in the next round
             return
         with lock:
+            # An agent may have outlived its orchestrator.
+            children.end_marked(children.mark_of(self.session.common_dir, build.id))
             self._look()
             if not self._view(build.id).ended:
                 severity = "error" if kind == "build.failed" else "warning"
@@ -398,15 +483,20 @@ class Dispatcher:
                 self.session.journal.append(kind, severity, run, build.id, gen=lock.gen, reason=reason, **data)
         self._look()
 
-    def _look(self, *, news: bool = True) -> None:
+    def _look(self, *, news: bool = True) -> bool:
         """Read what was written; views are rebuilt only when something was. ``news`` tells the observer of it."""
         fresh = [e for e in self._follower.poll() if e.run == self.session.run]
+        for event in fresh:
+            if event.build and event.pid != os.getpid():
+                self._signs.heard(event.build, self._clock.now())
+        fresh = [event for event in fresh if event.kind != "build.heartbeat"]
         if not fresh:
-            return
+            return False
         self._events += fresh
         self._views = replay(self._events)[self.session.run].builds
         for event in sorted(fresh, key=lambda e: (e.ts, e.seq)) if news else []:
             self.observer.event(event)
+        return True
 
     def _view(self, build_id: str) -> BuildView:
         return self._views.get(build_id) or BuildView(build_id)
@@ -415,17 +505,23 @@ class Dispatcher:
         """Stop orchestrators, then whatever carries a mark of theirs, within ten seconds; keep all work."""
         for handle in self._handles.values():
             handle.stop()
+        for preparing in self._preparing.values():
+            preparing.cancel.set()
         deadline = time.monotonic() + _STOP_WITHIN_S
         while time.monotonic() < deadline and not self._killing:
-            if not any(h.alive() for h in self._handles.values()) and all(f.done() for f in self._preparing.values()):
+            if not any(h.alive() and h.is_orchestrator for h in self._handles.values()) and all(
+                preparing.future.done() for preparing in self._preparing.values()
+            ):
                 break
             self._look()
             self.observer.tick(self._views)
-            time.sleep(_PAUSE_S)
+            waking.pause(_PAUSE_S)
         for handle in self._handles.values():
             handle.stop(signal.SIGKILL)
         for build in [*self.builds, *self.manual]:
-            if build.id in self._handles or build.id in self._preparing:
+            at_work = self._handles.get(build.id)
+            goes = at_work is not None and (at_work.is_orchestrator or not at_work.alive())
+            if build.id in self._preparing or goes:
                 children.end_marked(children.mark_of(self.session.common_dir, build.id), grace_s=0.5)
         self._look()
         for build in self.builds:
@@ -438,6 +534,8 @@ class Dispatcher:
         waiting += [b.id for b in self.builds if not mine[b.id].ended and self._needs_a_person(b)]
         unverified = [view.id for view in mine.values() if view.state != "verified" and view.id not in waiting]
         data: dict[str, Any]
+        if self._paused and not self.cancel.is_set():
+            self.session.journal.append("run.resumed", run=self.session.run, gen=gen)
         if self._fatal is not None:
             kind, data = "run.failed", {"reason": f"{self._fatal.id}: {self._fatal.reason}"}
         elif self.cancel.is_set():
@@ -457,7 +555,7 @@ class Dispatcher:
                 self._warnings.append((event.build, str(event.data["message"])))
         for view in mine.values():
             self._warnings += [(view.id, warning) for warning in (view.quality or {}).get("warnings") or []]
-        return Outcome(kind.removeprefix("run."), mine, waiting, self._warnings)
+        return Outcome(kind.removeprefix("run."), mine, waiting, self._warnings, self._interrupted)
 
     def _not_owned(self, build: Build, view: BuildView) -> list[tuple[str, str]]:
         """What a build has changed outside the ground that the plan gave it."""
@@ -472,7 +570,10 @@ class Dispatcher:
 
         def cancel(*_: object) -> None:
             self._killing = self.cancel.is_set()
+            self._interrupted = True
+            self._signals_seen += 1
             self.cancel.set()
+            waking.wake()
 
         if threading.current_thread() is not threading.main_thread():
             yield

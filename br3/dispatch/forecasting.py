@@ -42,7 +42,7 @@ from br3.models.cascade import Decision, Policy, decide
 from br3.orchestrator.choosing import FORECASTS
 from br3.plan.globs import matches
 from br3.plan.model import UNPRICED, Build, Plan
-from br3.plan.order import landing_order, needs_closure
+from br3.plan.order import needs_closure, order_of_fewest_conflicts
 from br3.repo.runner import Git
 from br3.repo.worktrees import Repository
 
@@ -207,8 +207,11 @@ def models_for(known: Agent | None, model: str, fallback: Sequence[str] | None) 
 
 
 def write(run_dir: Path, forecasts: Sequence[Forecast], stop_at: float) -> None:
-    """Keep what orchestrators decide by."""
-    found: dict[str, Any] = {}
+    """Keep what orchestrators decide by, beside what was kept for other builds of the run."""
+    try:
+        found: dict[str, Any] = json.loads((run_dir / FORECASTS).read_text())
+    except (OSError, ValueError):
+        found = {}
     for one in forecasts:
         if one.decision is None:
             continue
@@ -270,14 +273,7 @@ def landing_order_for(plan: Plan, pairs: Sequence[Overlap]) -> list[str]:
 
     What lands first never conflicts; the fewer builds are left that share files with others, the later they come.
     """
-    shared = {build.id: sum(build.id in (pair.a, pair.b) for pair in pairs) for build in plan.builds}
-    planned = [build.id for build in landing_order(plan)]
-    before = {build.id: {*build.after, *needs_closure(plan, build.id)} for build in plan.builds}
-    order: list[str] = []
-    while len(order) < len(planned):
-        ready = [name for name in planned if name not in order and before[name] <= {*order, name}]
-        order.append(min(ready or [n for n in planned if n not in order], key=lambda name: shared[name]))
-    return order
+    return order_of_fewest_conflicts(plan, {frozenset((pair.a, pair.b)) for pair in pairs})
 
 
 def as_json(one: Forecast) -> dict[str, Any]:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import random
 import string
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from br3.dispatch.claims import claims, refuse_taken
 from br3.errors import Br3Error, Refused, UsageError
+from br3.orchestrator import control
 from br3.plan.frozen import Frozen, differences, digest, freeze, thaw
 from br3.plan.model import Build, Plan
+from br3.plan.problems import branches_here
 from br3.repo import refs, snapshots, worktrees
 from br3.repo.refs import CommitId
 from br3.repo.snapshots import file_digest
-from br3.repo.worktrees import Repository, worktree_path
-from br3.telemetry import Event, Journal, Lock, RunView, is_held, read_events, replay
-from br3.telemetry.replay import RUN_ENDED, BuildView, lineage
+from br3.repo.worktrees import Repository
+from br3.telemetry import Event, Journal, Lock, RunView, is_held, read_events
+from br3.telemetry.replay import RUN_ENDED, BuildView, lineage, replay
+from br3.workspace.places import place_of
 from br3.workspace.preparing import Site
 
 
@@ -99,6 +104,7 @@ class Session:
             known=known,
             registered=worktrees.list_worktrees(git),
             branches=refs.branches(git, [build.branch for build in self.plan.builds]),
+            places=self.worktrees,
             fresh=fresh,
             cancel=cancel or threading.Event(),
         )
@@ -119,7 +125,7 @@ def departed(session: Session) -> list[Build]:
         except Br3Error:
             continue
         for build in frozen.plan.builds:
-            place = Path(frozen.facts["worktrees"][build.id])
+            place = place_of(session.repository, frozen.plan, build, frozen.facts["worktrees"][build.id])
             # Under another id it is still a build of this plan.
             if build.id.casefold() not in known and build.branch not in used and place not in places:
                 known.add(build.id.casefold())
@@ -147,6 +153,18 @@ def chosen(plan: Plan, ids: Sequence[str]) -> list[Build]:
     return [build for build in plan.builds if not wanted or build.id.casefold() in wanted]
 
 
+def base_gone(session: Session) -> Br3Error:
+    """What is said when the base branch is not there (any more)."""
+    base = session.plan.base
+    moved = [e for e in session.events if e.kind == "landing.moved" and e.data.get("base") == base]
+    last = max(moved, key=lambda e: e.order, default=None)
+    commit = last.data["new"] if last else session.base_commit
+    return Br3Error(
+        f"the base branch {base} is gone",
+        hint=f"if it was renamed: [plan] base in br3.toml, then br3 run; else: git branch {quote(base)} {commit[:12]}",
+    )
+
+
 def latest(repository: Repository) -> Session:
     """The newest run, as it was frozen; UsageError when there is none."""
     session = find(repository)
@@ -159,12 +177,12 @@ def find(repository: Repository, run: str | None = None) -> Session | None:
     """The run with that id (or a unique beginning of it), or the newest; None when there is none."""
     events = list(read_events(repository.common_dir))
     runs = replay(events)
-    known = [view.id for view in runs.values() if view.created]
+    known = [view.id for view in runs.values() if view.created and (run is not None or not view.serves)]
     if run is not None:
         matching = [name for name in known if name.startswith(run)]
         if len(matching) != 1:
-            what = "no run" if not matching else f"{len(matching)} runs"
-            raise UsageError(f"{what} begin with {run!r}", hint="br3 status")
+            what = "no run begins" if not matching else f"{len(matching)} runs begin"
+            raise UsageError(f"{what} with {run!r}", hint="br3 runs shows them all")
         known = matching
     if not known:
         return None
@@ -176,16 +194,32 @@ def find(repository: Repository, run: str | None = None) -> Session | None:
     return session
 
 
-def begin(repository: Repository, plan: Plan, file: Path | None = None) -> Session:
+def begin(
+    repository: Repository, plan: Plan, file: Path | None = None, wanted: Sequence[Build] | None = None
+) -> Session:
     """The run that goes on with this plan (read from ``file``): an unfinished one of the same plan, else a new one
-    that continues the newest."""
+    that continues the newest.
+
+    ``wanted`` are the builds that are about to be worked on: Refused when another run is at work on one of them, or on
+    ground of theirs. While the newest run is at work on others, a new one begins beside it.
+    """
     base = _base(repository, plan)
     # Two who begin at once must not make two runs of one plan.
     with Lock(repository.common_dir, "runs", "all").acquire(wait_s=30):
-        return _begin(repository, plan, base, file)
+        session = _begin(repository, plan, base, file, wanted)
+        if wanted is not None:
+            _close_left_behind(session, wanted)
+        return session
 
 
-def _begin(repository: Repository, plan: Plan, base: CommitId, file: Path | None) -> Session:
+def beside(session: Session, plan: Plan, base: CommitId) -> Session:
+    """A run that serves another one: it is found by its id only, and is nobody's newest run."""
+    return _create(session.repository, plan, base, None, continues=None, serves=session)
+
+
+def _begin(
+    repository: Repository, plan: Plan, base: CommitId, file: Path | None, wanted: Sequence[Build] | None
+) -> Session:
     try:
         before = find(repository)
     except Br3Error as unreadable:
@@ -195,13 +229,27 @@ def _begin(repository: Repository, plan: Plan, base: CommitId, file: Path | None
     made = digest(plan)
     if before is not None:
         ended = before.view.state in RUN_ENDED
+        if wanted is not None:
+            at_work = not ended and is_held(before.common_dir, "run", before.run)
+            taken = claims(before.common_dir, before.runs)
+            older = _interrupted_with(before, wanted)
+            if older is not None and older.digest == made:
+                refuse_taken(plan, wanted, [claim for claim in taken if claim.run != older.run])
+                return older
+            # Orchestrators whose dispatcher has died are gone on with.
+            refuse_taken(plan, wanted, [claim for claim in taken if at_work or claim.run != before.run])
+            if at_work:
+                left = [build.id for build in wanted if build.id not in before.view.selected]
+                session = _create(repository, plan, base, file, continues=before, whole=True, only=left)
+                session.news.append(f"run {before.run} is at work on other builds; this one goes on beside it")
+                return session
         untouched = before.view.state == "created" and not any(e.run == before.run and e.build for e in before.events)
         if before.digest == made and not ended and (before.base_commit == base or not untouched):
             return before
         changed = differences(before.plan, plan)
         if not ended:
             _close(before, changed)
-        session = _create(repository, plan, base, file, continues=before.run)
+        session = _create(repository, plan, base, file, continues=before, whole=not ended)
         if changed:
             more = [f"… and {len(changed) - 8} more"] if len(changed) > 8 else []
             session.news += [f"the plan has changed since run {before.run}:", *(f"    {c}" for c in changed[:8] + more)]
@@ -209,19 +257,49 @@ def _begin(repository: Repository, plan: Plan, base: CommitId, file: Path | None
     return _create(repository, plan, base, file, continues=None)
 
 
+def _interrupted_with(newest: Session, wanted: Sequence[Build]) -> Session | None:
+    """The older run that was the last to work on ``wanted``, when it has not ended and has no dispatcher any more."""
+    runs = [run for run in reversed(newest.runs.values()) if not run.serves]
+    last = [next((run for run in runs if build.id in run.selected), None) for build in wanted]
+    found = {run.id: run for run in last if run is not None}
+    if len(found) != 1:
+        return None  # what the others know of these builds would be lost on it
+    (run,) = found.values()
+    if run.id == newest.run or run.state in RUN_ENDED or is_held(newest.common_dir, "run", run.id):
+        return None
+    try:
+        return find(newest.repository, run.id)
+    except Br3Error:
+        return None  # its plan is gone
+
+
+def _close_left_behind(session: Session, wanted: Sequence[Build]) -> None:
+    """End interrupted runs whose builds are all worked on elsewhere by now: nobody will go on with them."""
+    elsewhere = {build.id for build in wanted}
+    for run in reversed(session.runs.values()):
+        mine = {build for build in run.selected if build not in run.builds or not run.builds[build].ended}
+        held = [("run", run.id), *(("build", build) for build in mine)]
+        is_left = run.selected and run.state not in RUN_ENDED and not run.serves and run.id != session.run
+        if is_left and mine <= elsewhere and not any(is_held(session.common_dir, *lock) for lock in held):
+            with Lock(session.common_dir, "run", run.id).acquire() as lock:
+                reason = "its builds are worked on in other runs"
+                session.journal.append("run.cancelled", run=run.id, gen=lock.gen, reason=reason)
+        elsewhere |= set(run.selected)
+
+
 def _base(repository: Repository, plan: Plan) -> CommitId:
     commit = refs.resolve(repository.git, f"refs/heads/{plan.base}")
     if commit is None:
-        known = sorted(refs.branches(repository.git))
+        known = refs.branches(repository.git)
         if not known:
             raise UsageError(
                 f"the repository has no commit yet, so there is no {plan.base} to start from",
                 hint="git add -A && git commit -m 'Begin'",
             )
-        raise UsageError(
-            f"base = {plan.base!r}: there is no such local branch",
-            hint=f"branches here: {', '.join(known[:8])}",
-        )
+        remote = f"origin/{plan.base}"
+        fetched = refs.resolve(repository.git, f"refs/remotes/{remote}") is not None
+        hint = f"git branch {quote(plan.base)} {quote(remote)}" if fetched else branches_here(known)
+        raise UsageError(f"base = {plan.base!r}: there is no such local branch", hint=hint)
     return commit
 
 
@@ -242,12 +320,24 @@ def _close(session: Session, changed: list[str]) -> None:
         session.journal.append("run.cancelled", run=session.run, gen=lock.gen, reason=reason)
 
 
-def _create(repository: Repository, plan: Plan, base: CommitId, file: Path | None, *, continues: str | None) -> Session:
+def _create(
+    repository: Repository,
+    plan: Plan,
+    base: CommitId,
+    file: Path | None,
+    *,
+    continues: Session | None,
+    serves: Session | None = None,
+    whole: bool = False,
+    only: Collection[str] | None = None,
+) -> Session:
+    """``whole`` and ``only``: what of that which was asked of the run that this one continues is asked of this one,
+    see ``control.hand_over``."""
     suffix = "".join(random.choices(string.ascii_lowercase + string.digits, k=4))
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{suffix}"
     directory = repository.br3_dir / "runs" / run
-    paths = {b.id: str(worktree_path(repository, plan.worktrees, b.worktree)) for b in plan.builds}
-    source = repository.worktree
+    paths = {b.id: str(place_of(repository, plan, b, _stays(continues, plan, b))) for b in plan.builds}
+    source = serves.source if serves is not None else repository.worktree
     made = freeze(
         plan,
         directory,
@@ -256,7 +346,10 @@ def _create(repository: Repository, plan: Plan, base: CommitId, file: Path | Non
         source=str(source) if source else None,
         file={"path": str(file.absolute()), "digest": file_digest(file)} if file else None,
     )
+    if continues is not None:
+        control.hand_over(continues.run_dir, directory, whole=whole, builds=only)
     journal = Journal(repository.common_dir)
+    aside: dict[str, Any] = {"serves": serves.run} if serves is not None else {}
     with Lock(repository.common_dir, "run", run).acquire() as lock:
         journal.append(
             "run.created",
@@ -267,10 +360,20 @@ def _create(repository: Repository, plan: Plan, base: CommitId, file: Path | Non
             base=plan.base,
             base_commit=base,
             builds=[build.id for build in plan.builds],
-            continues=continues,
+            continues=continues.run if continues else None,
+            **aside,
         )
     events = list(read_events(repository.common_dir))
     return _session(repository, run, thaw(directory), events, replay(events), journal)
+
+
+def _stays(before: Session | None, plan: Plan, build: Build) -> Path | None:
+    """Where the run before has the build's worktree, when the plan puts it where that one's did."""
+    if before is None:
+        return None
+    was = next((other for other in before.plan.builds if other.id == build.id), None)
+    same = was is not None and (before.plan.worktrees, was.worktree) == (plan.worktrees, build.worktree)
+    return before.worktrees[build.id] if same else None
 
 
 def _session(
@@ -282,15 +385,18 @@ def _session(
     journal: Journal | None = None,
 ) -> Session:
     facts: Mapping[str, Any] = frozen.facts
+    source = Path(facts["source"]) if facts.get("source") else None
     return Session(
         repository=repository,
         run=run,
         plan=frozen.plan,
         digest=frozen.digest,
         base_commit=CommitId(facts["base_commit"]),
-        source=Path(facts["source"]) if facts.get("source") else None,
+        source=source if source is None or source.is_dir() else repository.top,
         file=facts.get("file"),
-        worktrees={build: Path(path) for build, path in facts["worktrees"].items()},
+        worktrees={
+            b.id: place_of(repository, frozen.plan, b, facts["worktrees"].get(b.id)) for b in frozen.plan.builds
+        },
         journal=journal or Journal(repository.common_dir),
         events=events,
         runs=runs,

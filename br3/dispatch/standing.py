@@ -3,12 +3,14 @@
 Landed: the build's commit is reachable from base, and it is not just what the build started from. Verified: a verdict
 *passed* for the tree at the tip of its branch, these commands and this environment, and nothing uncommitted.
 
-Processes: 3, and one for each worktree that stands.
+Processes: 3, and one for each worktree that stands; where builds land by pull request up to 6 for each that has not
+landed as it is.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,6 +22,7 @@ from br3.orchestrator import verdicts
 from br3.orchestrator.asking import task_digest
 from br3.plan.model import Build
 from br3.repo import refs, worktrees
+from br3.repo.containing import contained_in
 from br3.repo.refs import CommitId, TreeId
 from br3.repo.runner import GitError
 from br3.repo.snapshots import file_digest
@@ -50,6 +53,10 @@ class Standing:
     models: tuple[str, ...]
     aside: str | None
     """Why the last train put it aside, while its tip is still the same."""
+    quality: dict[str, Any] | None = None
+    """What was last recorded of its verification, in whichever run."""
+    lost: CommitId | None = None
+    """The last commit of its work, when its branch was deleted and base has not got it; not by br3."""
 
     @property
     def id(self) -> str:
@@ -83,7 +90,7 @@ class Standing:
         """What its last verification counted."""
         if not self.has_work and not self.landed:
             return None  # a verdict of the tree it started from says nothing about it
-        quality = self.verdict.data if self.verdict else self.view.quality
+        quality = self.verdict.data if self.verdict else self.quality
         return quality.get("tests") if quality else None
 
     @property
@@ -91,12 +98,29 @@ class Standing:
         """Whether its events say that it is at work, and nobody is."""
         return self.view.state in ("running", "verifying") and not self.alive and not self.build.manual
 
+    @property
+    def word(self) -> str:
+        """Its state in one word, with what git says of it at this moment."""
+        state = self.view.state
+        if self.landed:
+            return "landed"
+        if self.interrupted:
+            return "interrupted"
+        if self.view.paused and self.alive:
+            return "paused"
+        if state == "preparing" and not self.alive and self.ready:
+            return "ready"
+        if self.verified:
+            return "aside" if self.aside else "verified"
+        return "changed" if state == "verified" else state
+
     def as_json(self) -> dict[str, Any]:
-        """The shape of ``status --json`` (DESIGN §9)."""
+        """The shape of ``status --json``."""
         return {
             "id": self.id,
             "state": self.view.state,
             "alive": self.alive,
+            "paused": self.view.paused and self.alive,
             "branch": self.build.branch,
             "worktree": str(self.worktree) if self.present else None,
             "commit": self.commit,
@@ -116,25 +140,29 @@ class Standing:
         }
 
 
-def standings(session: Session, builds: list[Build] | None = None) -> list[Standing]:
-    """Where the plan's builds (or some) stand."""
+def standings(
+    session: Session, builds: list[Build] | None = None, dirt: Mapping[str, Sequence[str]] | None = None
+) -> list[Standing]:
+    """Where the plan's builds (or some) stand. ``dirt`` are the uncommitted paths by build, for who knows them."""
     wanted = list(session.plan.builds) if builds is None else builds
     git = session.repository.git
     tips = refs.branches(git, [build.branch for build in wanted])
-    landed_as = _landed_commits(session)
+    landings = _landings(session)
+    landed_as = {build: _as_landed(build, event) for build, event in landings.items()}
     commits: dict[str, CommitId] = {}
     for build in wanted:
         tip = tips.get(build.branch)
-        recorded = landed_as.get(build.id) or session.build_view(build.id).commit
+        recorded = landed_as[build.id][0] if build.id in landed_as else session.build_view(build.id).commit
         if tip is not None:
             commits[build.id] = tip.commit
         elif recorded:
             commits[build.id] = CommitId(recorded)
     evidence = {build.id: _evidence(session, build) for build in wanted}
-    asked = {*commits.values(), *map(CommitId, landed_as.values())}.union(*evidence.values())
+    newest = {build.id: _newest(session, build) for build in wanted}
+    asked = {*commits.values(), *(there for _, there in landed_as.values())}.union(*evidence.values())
     inside = refs.contained(git, asked, f"refs/heads/{session.plan.base}")
-    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
-        dirt = dict(zip([b.id for b in wanted], pool.map(lambda b: _dirty(session, b), wanted), strict=True))
+    elsewhere = _squashed(session, [tip.commit for tip in tips.values() if tip.commit not in inside])
+    known = dirt if dirt is not None else _all_dirt(session, wanted)
     found = []
     for build in wanted:
         view = session.build_view(build.id)
@@ -143,18 +171,30 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
         commit = commits.get(build.id)
         start = _start(session, view, worktree)
         earlier = landed_as.get(build.id)
-        in_base = tip is not None and tip.commit in inside
+        trained = earlier is not None and earlier[1] in inside
+        # Squashed or replayed, the tip itself never gets there.
+        replayed = trained and tip is not None and earlier is not None and tip.commit == earlier[0]
+        squashed = tip is not None and tip.commit in elsewhere
+        in_base = replayed or squashed or (tip is not None and tip.commit in inside)
         done = _done_as_asked(build, view) and (tip is None or in_base)
-        trained = earlier is not None and earlier in inside
         # Somebody merged it by hand: what this build is known to have made is on base.
-        merged = start is not None and in_base and any(e in inside and e != start for e in evidence[build.id])
+        there = inside | elsewhere
+        held = in_base or tip is None  # a clean-up removes the branch
+        merged = start is not None and held and any(e in there and e != start for e in evidence[build.id])
+        # Without its branch the journal has to tell what the last of its work was.
+        last = newest[build.id] if tip is None else None
+        if last is not None and last.commit not in there and (earlier is None or last.commit != earlier[0]):
+            merged = False
+            trained = trained and not _later(session, last.run, str(landings[build.id].run))
         landed = done and (trained or merged)
         if landed and trained and earlier is not None:
-            commit = CommitId(earlier)
+            commit = earlier[0]
         verdict = None
         if tip is not None:
             setups = [*session.plan.setup.run, *build.setup]
-            verdict = verdicts.find(session.events, verdicts.key(tip.tree, build.verify, setups, worktree))
+            # That it fails where nothing else lies is the train's to say; here it may pass.
+            told = (e for e in session.events if e.build is not None or e.kind != "quality.failed")
+            verdict = verdicts.find(told, verdicts.key(tip.tree, build.verify, setups, worktree))
         took = spent(session.chain, build.id)
         found.append(
             Standing(
@@ -167,7 +207,7 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
                 commit=commit,
                 in_base=in_base,
                 tree=tip.tree if tip else None,
-                dirty=tuple(p for p in dirt[build.id] if not _generated(worktree, p, view)),
+                dirty=tuple(p for p in known.get(build.id, ()) if not _generated(worktree, p, view)),
                 verdict=verdict,
                 landed=landed,
                 alive=is_held(session.common_dir, "build", build.id),
@@ -175,19 +215,84 @@ def standings(session: Session, builds: list[Build] | None = None) -> list[Stand
                 tokens=took.tokens,
                 models=took.models,
                 aside=_aside(session, build, commit),
+                quality=next(
+                    (v.quality for run in session.chain if (v := run.builds.get(build.id)) and v.quality), None
+                ),
+                lost=last.commit
+                if last and not landed and last.commit not in there and not was_removed(session, build.id)
+                else None,
             )
         )
     return found
 
 
-def _landed_commits(session: Session) -> dict[str, str]:
-    """Which commit of a build a train moved base to, by the lineage's landing events; ancestry has the last word."""
+def _squashed(session: Session, tips: list[CommitId]) -> set[CommitId]:
+    """Of these tips those whose work base has without their commits: a forge squashed or rebased them."""
+    if session.plan.lands_by != "pr" or not tips:
+        return set()
+    git = session.repository.git
+    base = refs.resolve(git, f"refs/heads/{session.plan.base}")
+    return {tip for tip in tips if base is not None and contained_in(git, base, tip) is not None}
+
+
+def _all_dirt(session: Session, builds: list[Build]) -> dict[str, list[str]]:
+    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
+        return dict(zip([b.id for b in builds], pool.map(lambda b: _dirty(session, b), builds), strict=True))
+
+
+def landed_commits(session: Session) -> dict[str, tuple[CommitId, CommitId]]:
+    """By build, which tip of its branch a train was to land, and the commit on base that was to bring it, by the
+    lineage's landing events; ancestry has the last word."""
+    return {build: _as_landed(build, event) for build, event in _landings(session).items()}
+
+
+def _landings(session: Session) -> dict[str, Event]:
+    """By build, the event of the train by which it was last to land."""
     lineage_ids = {run.id for run in session.chain}
-    found: dict[str, str] = {}
-    for event in session.events:
-        if event.kind == "landing.intent" and event.run in lineage_ids:
-            found.update(event.data.get("builds") or {})
-    return found
+    intents = [e for e in session.events if e.kind == "landing.intent" and e.run in lineage_ids]
+    ordered = sorted(intents, key=lambda e: e.order)
+    return {build: event for event in ordered for build in event.data.get("builds") or {}}
+
+
+def _as_landed(build: str, landing: Event) -> tuple[CommitId, CommitId]:
+    tip = landing.data["builds"][build]
+    return CommitId(tip), CommitId((landing.data.get("as") or {}).get(build, tip))
+
+
+@dataclass(frozen=True)
+class _Last:
+    """The last commit that a build is known to have made, and the run that it was made in."""
+
+    commit: CommitId
+    run: str
+
+
+def _newest(session: Session, build: Build) -> _Last | None:
+    for run in session.chain:
+        view = run.builds.get(build.id)
+        if view is None:
+            continue
+        if view.beginning:
+            return None  # it is to be done anew
+        passed = view.quality.get("commit") if view.quality and view.quality.get("passed") else None
+        done = [task.commit for task in view.tasks.values() if task.state == "completed" and task.commit]
+        commit = passed or view.commit or (done[-1] if done else None)
+        if commit:
+            return _Last(CommitId(commit), run.id)
+    return None
+
+
+def _later(session: Session, one: str, other: str) -> bool:
+    """Whether a run of the lineage came after another; the lineage is told from the newest on."""
+    ids = [run.id for run in session.chain]
+    return ids.index(one) < ids.index(other)
+
+
+def was_removed(session: Session, build: str) -> bool:
+    """Whether br3 itself removed a build's worktree and branch, as it was told to, and has not made them again."""
+    kinds = ("worktree.created", "worktree.removed")
+    mine = sorted((e for e in session.events if e.build == build and e.kind in kinds), key=lambda e: e.order)
+    return bool(mine) and mine[-1].kind == "worktree.removed"
 
 
 def _evidence(session: Session, build: Build) -> set[CommitId]:
@@ -206,14 +311,15 @@ def _done_as_asked(build: Build, view: BuildView) -> bool:
     """Whether the plan asks for just what was completed; what a person did by hand is taken as it is."""
     if build.manual:
         return True
-    done = {task.id: task.digest for task in view.tasks.values() if task.state == "completed"}
+    done = {task.id: task.digest for task in view.tasks.values() if task.state in ("completed", "skipped")}
     return all(done.get(task.id) == task_digest(build, task) for task in build.tasks)
 
 
 def _aside(session: Session, build: Build, commit: CommitId | None) -> str | None:
-    # Conflicts only: what else may keep a build aside shows by itself, or has gone by.
+    # What else may keep a build aside shows by itself, or has gone by.
     mine = [e for e in session.events if e.kind == "landing.aside" and e.build == build.id]
-    last = max((e for e in mine if e.data.get("files")), key=lambda e: e.order, default=None)
+    seen = [e for e in mine if e.data.get("files") or e.data.get("cause") == "verification"]
+    last = max(seen, key=lambda e: e.order, default=None)
     return str(last.data["reason"]) if last and commit and last.data.get("commit") == commit else None
 
 
@@ -235,7 +341,17 @@ def _dirty(session: Session, build: Build) -> list[str]:
         return [f"(git cannot tell: {error.stderr.strip().splitlines()[0] if error.stderr.strip() else error.code})"]
 
 
+def generated(standing: Standing) -> list[str]:
+    """Paths in the build's worktree that are, byte for byte, what set-up or verification wrote: nobody's work."""
+    worktree = standing.worktree
+    return [path for path in _left(worktree, standing.view) if _generated(worktree, path, standing.view)]
+
+
 def _generated(worktree: Path, path: str, view: BuildView) -> bool:
     """Whether an uncommitted path is what set-up or verification itself wrote, byte for byte."""
-    left = {**preparing.left_by_setup(worktree), **((view.quality or {}).get("left") or {})}
+    left = _left(worktree, view)
     return path in left and file_digest(worktree / path) == left[path]
+
+
+def _left(worktree: Path, view: BuildView) -> dict[str, str]:
+    return {**preparing.left_by_setup(worktree), **((view.quality or {}).get("left") or {})}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
@@ -23,12 +23,21 @@ class Reporter(Protocol):
 
 
 def prepare_all(
-    session: Session, builds: Sequence[Build], reporter: Reporter, *, fresh: bool = False
+    session: Session,
+    builds: Sequence[Build],
+    reporter: Reporter,
+    *,
+    fresh: bool = False,
+    tick: Callable[[], None] = lambda: None,
 ) -> tuple[list[Prepared], dict[str, Br3Error]]:
-    """Prepare the builds in parallel; those that fail do not stop the others. Raises Interrupted on a signal."""
+    """Prepare the builds in parallel; those that fail do not stop the others. Raises Interrupted on a signal.
+
+    ``tick`` is called now and then meanwhile; what it raises stops everything.
+    """
     cancel = threading.Event()
     site = session.site(fresh=fresh, cancel=cancel)
-    before = {n: signal.signal(n, lambda *_: cancel.set()) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {n: signal.signal(n, lambda *_: cancel.set()) for n in numbers}
 
     def one(build: Build) -> Prepared:
         start = _start(session, build)
@@ -42,7 +51,11 @@ def prepare_all(
             futures = [(build, pool.submit(one, build)) for build in builds]
             # With a bound, again and again: a signal that comes just before a wait without one would not be seen.
             while wait([future for _, future in futures], timeout=0.2).not_done:
-                pass
+                try:
+                    tick()
+                except BaseException:
+                    cancel.set()
+                    raise
             for build, future in futures:
                 try:
                     prepared.append(future.result())

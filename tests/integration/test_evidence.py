@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PYTHON, Scratch, script, shell_plan, toml, until, writing
-from tests.integration.test_landing import git_that_kills
+from tests.integration.killing import git_that_kills
 
 SLEEP = f"{PYTHON} -c 'import time; time.sleep(600)'"
 MANUAL = '[plan]\nname = "t"\n[[build]]\nid = "m"\nagent = "manual"\nprompt = "x"\n[build.verify]\nrun = ["true"]\n'
@@ -280,7 +280,61 @@ def test_stopping_does_not_wait_for_another_br3_s_environment(repo: Scratch, tmp
 def test_a_kill_before_the_worktree_is_noted_goes_on(repo: Scratch, tmp_path: Path) -> None:
     repo.plan(shell_plan({"a": writing("a")}))
     repo.br3("trust", "--trust")
-    path = git_that_kills(tmp_path / "bin", "worktree add", after=True)
-    repo.br3("run", code=None, env={"PATH": path})
+    env = git_that_kills(tmp_path / "bin", "worktree add", after=True)
+    repo.br3("run", code=None, env=env)
     repo.br3("run")
     assert repo.status()["builds"]["a"]["verified"]
+
+
+class TestABranchDeletedByHand:
+    def _delete(self, repo: Scratch) -> str:
+        tip = repo.head("build/a")
+        repo.git("worktree", "remove", "--force", str(repo.worktree("a")))
+        repo.git("branch", "--quiet", "-D", "build/a")
+        return tip
+
+    def test_its_work_is_told_and_not_done_again(self, repo: Scratch) -> None:
+        repo.plan(shell_plan({"a": f"{writing('a')}; echo ran >> ../ran"}))
+        repo.br3("run", "--trust")
+        tip = self._delete(repo)
+        refused = repo.br3("run", code=3)
+        assert f"build/a is gone, and {tip[:12]}, the work of a, has not landed" in refused.err
+        assert f"git branch build/a {tip[:12]}" in refused.err
+        assert f"its work is {tip[:12]}: git branch build/a {tip[:12]}" in repo.br3("merge", code=1).out
+        assert repo.br3("conflicts", "--json").json["builds"][0]["state"] == "branch gone"
+        repo.git("branch", "build/a", tip[:12])
+        assert repo.br3("run").code == 0
+        repo.br3("merge")
+        assert (repo.worktree("a").parent / "ran").read_text() == "ran\n"
+        assert repo.git("show", "main:a") == "x"
+
+    def test_what_an_older_run_has_landed_of_the_build_is_not_its_newest_work(self, repo: Scratch) -> None:
+        repo.plan(shell_plan({"a": f"{writing('a')}; echo ran >> ../ran"}))
+        repo.br3("run", "--trust")
+        repo.br3("finish")
+        repo.plan(shell_plan({"a": writing("more")}))
+        repo.br3("run", "--trust")
+        self._delete(repo)
+        assert not repo.status()["builds"]["a"]["landed"]
+        assert repo.br3("merge", code=1).out.count("landed") == 0 + repo.br3("merge", code=1).out.count(
+            "nothing landed"
+        )
+
+    def test_below_its_worktree_it_is_told_how_it_comes_back(self, repo: Scratch) -> None:
+        repo.plan(shell_plan({"a": "exit 1"}))
+        repo.br3("run", "--trust", "--retries", "0", code=1)
+        repo.git("update-ref", "-d", "refs/heads/build/a")
+        ended = repo.br3("run", "--retries", "0", code=1)
+        said = ended.out + ended.err
+        assert "build/a is gone, which its worktree is on" in said and f"git branch build/a {repo.head()}" in said
+        repo.git("branch", "build/a", repo.head())
+        repo.plan(shell_plan({"a": writing("a")}))
+        repo.br3("run", "--trust")
+
+    def test_what_asks_for_something_else_is_done(self, repo: Scratch) -> None:
+        repo.plan(shell_plan({"a": f"{writing('a')}; echo ran >> ../ran"}))
+        repo.br3("run", "--trust")
+        self._delete(repo)
+        repo.plan(shell_plan({"a": writing("other")}))
+        repo.br3("run", "--trust")
+        assert repo.status()["builds"]["a"]["verified"]

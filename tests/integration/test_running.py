@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import PYTHON, Scratch, processes_with, script, shell_plan, toml, until, writing
+from tests.conftest import PYTHON, Scratch, kill_all, processes_with, script, shell_plan, toml, until, words_of, writing
+from tests.integration.test_trust import on_a_terminal
 
 SLEEP = f"{PYTHON} -c 'import time; time.sleep(600)'"
 
@@ -18,7 +18,7 @@ SLEEP = f"{PYTHON} -c 'import time; time.sleep(600)'"
 def test_a_run_makes_commits_with_trailers_and_verifies(repo: Scratch) -> None:
     repo.plan(shell_plan({"a": writing("a.txt"), "b": writing("b.txt")}))
     said = repo.br3("run", "--trust")
-    assert "all 2 builds are verified" in said.out
+    assert "both builds are verified" in said.out
     status = repo.status()
     assert status["state"] == "completed"
     assert all(b["verified"] and not b["landed"] for b in status["builds"].values())
@@ -41,6 +41,11 @@ def test_a_failing_build_ends_with_1_and_says_command_output_and_log(repo: Scrat
     builds = repo.status()["builds"]
     assert (builds["good"]["verified"], builds["bad"]["verified"]) == (True, False)
     assert builds["bad"]["state"] == "failed"
+    repo.write("a.txt", "x\n", root=repo.worktree("bad"))
+    repo.commit("by hand", cwd=repo.worktree("bad"))
+    assert "\nbad: `test -e" in repo.br3("status").out
+    repo.br3("verify", cwd=repo.worktree("bad"))
+    assert "\nbad: " not in repo.br3("status").out
 
 
 def test_a_failed_verification_is_repaired_with_its_output_in_the_prompt(repo: Scratch, tmp_path: Path) -> None:
@@ -287,10 +292,7 @@ def kill_hard(process: object) -> None:
 def orchestrators(repo: Scratch) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
-        try:
-            words = process.cmdline()
-        except psutil.Error:
-            continue
+        words = words_of(process)
         if "br3.orchestrator" in words and str(repo.common_dir) in words:
             found.append(process)
     return found
@@ -367,10 +369,7 @@ def test_everything_killed_at_once_goes_on_with_a_new_attempt(repo: Scratch, tmp
     process = repo.start("run", "--trust")
     until(lambda: (repo.worktree("a").parent / "count-a").exists())
     kill_hard(process)
-    for victim in processes_with(tracked):
-        if victim.pid != os.getpid():
-            victim.kill()
-    until(lambda: [p.pid for p in processes_with(tracked)] in ([], [os.getpid()]))
+    kill_all(tracked)
     (repo.worktree("a").parent / "go").touch()
     repo.br3("run")
     assert [e.data["cause"] for e in repo.events("attempt.finished")] == ["interrupted", None]
@@ -423,7 +422,7 @@ def test_ctrl_c_ends_everything_that_was_started(repo: Scratch, tmp_path: Path, 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130, out + err
-    until(lambda: not [p for p in processes_with(tracked) if p.pid != os.getpid()], seconds=5)
+    until(lambda: not processes_with(tracked), seconds=5)
     assert (repo.worktree("a") / "partial").exists()
     status = repo.status()
     assert status["state"] == "cancelled"
@@ -449,7 +448,7 @@ def test_what_an_agent_leaves_running_is_ended_after_a_normal_exit_too(repo: Scr
     left = f"{PYTHON} -c 'import os, time; os.setsid() if os.fork() == 0 else os._exit(0); time.sleep(600)'"
     repo.plan(shell_plan({"a": f"{left} > /dev/null 2>&1; {writing('x')}"}))
     repo.br3("run", "--trust")
-    assert [p.pid for p in processes_with(tracked)] in ([], [os.getpid()])
+    assert processes_with(tracked) == []
 
 
 def test_two_dispatchers_do_not_work_on_one_run(repo: Scratch, tmp_path: Path, tracked: str) -> None:
@@ -500,9 +499,19 @@ def test_the_agent_s_report_and_its_logs_are_shown(repo: Scratch) -> None:
     repo.br3("run", "--trust")
     detail = repo.br3("status", "a").out
     assert "what its agent reported\n    I wrote x." in detail
-    assert "a: a  (1 files, +1 −0)" in detail
+    assert "a: a  (1 file, +1 −0)" in detail
     logs = repo.br3("logs", "a").out
     assert "I wrote x." in logs and "trouble" in logs
+
+
+def test_logs_on_a_terminal_have_colours_and_move_no_cursor(repo: Scratch) -> None:
+    said = r"\033[31mred\033[0m\033[2J \033]0;title\007\033(Bone\rtwo\n"
+    repo.plan(shell_plan({"a": f"{writing('x')}; printf '{said}'"}))
+    repo.br3("run", "--trust")
+    _, shown = on_a_terminal(repo, b"", "logs", "a")
+    assert "\x1b[31mred\x1b[0m one two\x1b[0m\r\n" in shown and "title" not in shown
+    _, raw = on_a_terminal(repo, b"", "logs", "a", "--raw")
+    assert "\x1b[2J \x1b]0;title\x07" in raw, "as it was written"
 
 
 def test_logs_can_be_followed_to_the_end(repo: Scratch, tmp_path: Path, tracked: str) -> None:

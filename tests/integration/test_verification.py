@@ -118,3 +118,70 @@ def test_verify_without_names_takes_what_has_work(repo: Scratch) -> None:
 def test_keys_for_models_do_not_reach_a_verification(repo: Scratch) -> None:
     repo.plan(shell_plan({"a": writing("a")}, verify='test -z "$ANTHROPIC_API_KEY$BR3_TRUST"'))
     repo.br3("run", env={"ANTHROPIC_API_KEY": "k", "BR3_TRUST": "1"})
+
+
+@pytest.mark.parametrize("away", [("switch", "--quiet", "-c", "try"), ("checkout", "--quiet", "--detach")])
+def test_what_stands_elsewhere_than_on_the_build_s_branch_is_not_verified(repo: Scratch, away: tuple[str, ...]) -> None:
+    repo.write("app", "fine\n")
+    check = 'read -r line < app; test "$line" = fine'
+    repo.plan(f"[setup]\nrun = []\n[verify]\nrun = [{toml(check)}]\n" + _by_hand(check))
+    repo.br3("up", "--trust")
+    tree = Scratch(repo.worktree("hand"))
+    tree.write("app", "broken\n")
+    tree.commit()
+    tree.git(*away)
+    tree.write("app", "fine\n")
+    tree.commit()
+    said = repo.br3("verify", "hand", code=1)
+    assert "and not on build/hand; next: git -C" in said.out
+    landed = repo.br3("merge", "--json", code=1).json
+    assert landed["landed"] == [] and "not on build/hand" in landed["aside"][0]["reason"]
+    assert repo.git("show", "main:app") == "fine" and repo.events("quality.passed", "quality.failed") == []
+    tree.git("switch", "--quiet", "build/hand")
+    assert "not verified" in repo.br3("verify", "hand", code=1).out
+
+
+def test_a_worktree_that_moves_while_it_is_verified_gives_no_verdict(repo: Scratch) -> None:
+    repo.plan("[setup]\nrun = []\n" + _by_hand("git commit --quiet --allow-empty -m more"))
+    repo.br3("up", "--trust")
+    tree = Scratch(repo.worktree("hand"))
+    tree.write("app", "x\n")
+    tree.commit()
+    assert "build/hand moved meanwhile, to" in repo.br3("verify", "hand", code=1).out
+    assert repo.events("quality.passed", "quality.failed") == []
+
+
+def test_work_that_came_while_others_were_verified_is_seen(repo: Scratch) -> None:
+    late = f'{PYTHON} -c \'open("../b/late", "w")\''
+    repo.plan("[setup]\nrun = []\n" + _by_hand(late, "a") + _by_hand("true", "b"))
+    repo.br3("up", "--trust")
+    for build in "ab":
+        tree = Scratch(repo.worktree(build))
+        tree.write("app", build)
+        tree.commit()
+    said = repo.br3("verify", code=1)
+    assert "a  ✓ verified" in said.out and "b  ✗ not verified: uncommitted changes" in said.out
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_what_a_person_changes_outside_of_what_the_build_owns_is_told(repo: Scratch, off: bool) -> None:
+    plan = "[setup]\nrun = []\n" + _by_hand("true").replace("prompt", 'owns = ["src/**"]\nprompt')
+    repo.plan(f'[hooks]\noff = ["ownership"]\n{plan}' if off else plan)
+    repo.br3("up", "--trust")
+    tree = Scratch(repo.worktree("hand"))
+    tree.write("src/mine", "x")
+    tree.commit()
+    repo.write("theirs", "x")
+    repo.commit()
+    tree.git("merge", "--quiet", "main", "-m", "Follow")  # what others have landed is not this build's
+    assert "does not own" not in repo.br3("verify", "hand").all + repo.br3("merge", "--dry-run").all
+    tree.write("other", "x")
+    tree.commit()
+    said = "changes what it does not own: other\n"
+    assert (said in repo.br3("verify", "hand").out) is not off
+    assert (f"warning: hand {said}" in repo.br3("merge").err) is not off
+    assert (repo.path / "other").exists()
+
+
+def _by_hand(check: str, build: str = "hand") -> str:
+    return f'[[build]]\nid = "{build}"\nagent = "manual"\nprompt = "x"\n[build.verify]\nrun = [{toml(check)}]\n'

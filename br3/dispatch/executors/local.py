@@ -15,6 +15,9 @@ from br3.telemetry import is_held
 from br3.telemetry.locks import holder
 from br3.workspace import children
 
+ORCHESTRATOR = "br3.orchestrator"
+"""The module that is run."""
+
 
 class Handle:
     """An orchestrator at work. ``child`` is None for one that an earlier dispatcher started."""
@@ -32,10 +35,29 @@ class Handle:
         busy = self._child is None or self._child.returncode == BUSY
         return busy and is_held(self._common_dir, "build", self.build)
 
+    @property
+    def pid(self) -> int | None:
+        """Its process, as far as is known."""
+        if self._child is not None and self._child.poll() is None:
+            return self._child.pid
+        return holder(self._common_dir, "build", self.build)
+
+    @property
+    def is_orchestrator(self) -> bool:
+        """Whether it is one, and not a person's command that holds the build for a moment, such as br3 verify."""
+        if self._child is not None and self._child.poll() is None:
+            return True
+        import psutil
+
+        try:
+            return ORCHESTRATOR in psutil.Process(self.pid or -1).cmdline()
+        except (psutil.Error, ValueError):
+            return False
+
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ask it to stop (TERM), or make it (KILL)."""
-        pid = self._child.pid if self._child is not None else holder(self._common_dir, "build", self.build)
-        if pid is not None and self.alive():
+        """Ask it to stop (TERM), or make it (KILL); what is no orchestrator is left alone."""
+        pid = self.pid
+        if pid is not None and self.alive() and self.is_orchestrator:
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
@@ -56,7 +78,7 @@ class LocalExecutor:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
             child = subprocess.Popen(
-                [*this_br3("br3.orchestrator"), str(self._common_dir), self._run, build],
+                [*this_br3(ORCHESTRATOR), str(self._common_dir), self._run, build],
                 cwd=worktree,
                 env={**inherited(), **self._variables},
                 stdin=subprocess.DEVNULL,
