@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +32,35 @@ class BaseMoved(Exception):
 
 @dataclass(frozen=True)
 class Move:
-    """A step of base: from the commit ``old`` to ``new``, which contains ``builds`` (id → commit)."""
+    """A step of base: from the commit ``old`` to ``new``, which contains ``builds`` (id → tip of its branch).
+
+    ``landed_as``: the commit on base that brought each build. ``also``: refs that move in the same transaction, as
+    (ref, new, old), ids of zeros for none. ``what`` is the command that moves it.
+    """
 
     base: str
     old: CommitId
     new: CommitId
-    builds: Mapping[str, CommitId]
+    builds: Mapping[str, CommitId] = field(default_factory=dict)
+    landed_as: Mapping[str, CommitId] = field(default_factory=dict)
+    also: tuple[tuple[str, str, str], ...] = ()
+    what: str = "merge"
 
 
 def checkouts_of(repository: Repository, base: str) -> list[Path]:
     """The worktrees in which base is checked out; Refused when an operation is in progress in one."""
     listed = worktrees.list_worktrees(repository.git)
-    found = [w.path for w in listed if w.branch == base and not w.bare and w.path.is_dir()]
+    # Git lists what a symbolic ref stands for; and of a rebase the branch that it is going to move in the end.
+    names = {base, refs.behind(repository.git, base)}
+    found = [w.path for w in listed if names & {w.branch, w.held} and not w.bare and w.path.is_dir()]
     found = [_real(repository, path) for path in found]
     for path in found:
         operation = worktrees.operation_in_progress(path)
         if operation:
+            end = "reset" if operation == "bisect" else "--abort"
             raise Refused(
                 f"a {operation} is in progress in {path}, where {base} is checked out",
-                hint=f"finish it, or: git -C {shlex.quote(str(path))} {operation} --abort",
+                hint=f"finish it, or: git -C {shlex.quote(str(path))} {operation} {end}",
             )
     return found
 
@@ -77,10 +88,12 @@ def try_checkouts(paths: Sequence[Path], old: CommitId, new: CommitId) -> None:
         if done.code != 0:
             changed = set(_changed(git, old, new))
             mine = [p for p in worktrees.uncommitted(path) if p in changed or _below(p, changed)]
+            untracked = len(worktrees.tracked(path, mine)) < len(mine)
+            stash = " (git stash -u: not all are tracked)" if untracked else ""
             files = ", ".join(mine[:8]) or os.fsdecode(done.err).strip().splitlines()[0]
             raise Refused(
                 f"uncommitted changes in {path} overlap with what would land: {files}",
-                hint="commit or stash them there, then the same command again; nothing was moved",
+                hint=f"commit or stash them there{stash}, then the same command again; nothing was moved",
             )
 
 
@@ -94,29 +107,73 @@ def _refuse_locked_index(path: Path) -> None:
 
 
 def _refuse_ignored(git: Git, path: Path, old: CommitId, new: CommitId) -> None:
-    """Git would overwrite an ignored file that stands where a new one lands; it may be all that there is of it."""
-    added = set(git("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A", old, new).fields)
-    there = sorted(p for p in added if os.path.lexists(path / p))
+    """Git would overwrite an ignored file that stands where a new one lands, or in a directory that gives way to one;
+    it may be all that there is of it."""
+    added = git("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A", old, new).fields
+    there = sorted(_in_the_way(path, added))
     if not there:
         return
+    within = [f":(top,literal){p}/" for p in there if (path / p).is_dir() and not (path / p).is_symlink()]
     names = b"\0".join(map(os.fsencode, there)) + b"\0"
     ignored = git("check-ignore", "-z", "--stdin", input=names, ok=(0, 1)).fields
+    if within:
+        ignored += git("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", *within).fields
     if ignored:
         raise Refused(
             f"ignored files in {path} stand where files would land: {', '.join(ignored[:8])}",
-            hint="move them away, then the same command again; nothing was moved",
+            hint="move them away, then the same command again",
         )
 
 
+def _in_the_way(top: Path, names: Iterable[str]) -> set[str]:
+    """What is there at ``names``, or where one of them needs a directory and something else is."""
+    found = set()
+    modes: dict[str, int | None] = {}
+    for name in names:
+        parts = name.split("/")
+        for part in ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1)):
+            if part not in modes:
+                modes[part] = _mode_of(top / part)
+            mode = modes[part]
+            if mode is None:
+                break
+            if part == name or not stat.S_ISDIR(mode):
+                found.add(part)
+                break
+    return found
+
+
+def _mode_of(path: Path) -> int | None:
+    """The mode of what is there, of a link its own; None when nothing is."""
+    try:
+        return os.lstat(path).st_mode
+    except OSError:
+        return None
+
+
 def move(git: Git, step: Move, checkouts: Sequence[Path], journal: Journal, *, run: str, gen: int) -> None:
-    """Land ``step``. Raises BaseMoved when base is no longer ``step.old``, Refused when a checkout is in the way."""
+    """Land ``step``. Raises BaseMoved when base is no longer ``step.old``, Refused when a checkout or another ref is in
+    the way; then nothing has moved."""
     try_checkouts(checkouts, step.old, step.new)
-    facts: dict[str, Any] = {"base": step.base, "old": step.old, "new": step.new, "builds": dict(step.builds)}
+    facts: dict[str, Any] = {
+        "base": step.base,
+        "old": step.old,
+        "new": step.new,
+        "builds": dict(step.builds),
+        "as": dict(step.landed_as),
+        "what": step.what,
+    }
     journal.append("landing.intent", run=run, gen=gen, checkout=[str(p) for p in checkouts], **facts)
-    reason = f"br3 merge: {', '.join(step.builds)}"
-    if not refs.move(git, f"refs/heads/{step.base}", step.new, step.old, reason):
-        journal.append("landing.abandoned", "warning", run=run, gen=gen, reason="base moved meanwhile", **facts)
-        raise BaseMoved
+    head = f"refs/heads/{step.base}"
+    reason = f"br3 {step.what}: {', '.join(step.builds) or step.new[:12]}"
+    if not refs.move_together(git, [(head, step.new, step.old), *step.also], reason):
+        stays = refs.resolve(git, head) == step.old
+        said = "another ref is in the way" if stays else "base moved meanwhile"
+        journal.append("landing.abandoned", "warning", run=run, gen=gen, reason=said, **facts)
+        if not stays:
+            raise BaseMoved
+        names = ", ".join(ref for ref, _, _ in step.also)
+        raise Refused(f"nothing was moved: {names} changed meanwhile", hint="the same command again")
     journal.append("landing.moved", run=run, gen=gen, **facts)
     for path in checkouts:
         _follow(path, step.old, step.new)
@@ -141,20 +198,38 @@ def recover(repository: Repository, base: str, events: Sequence[Event], journal:
     git = repository.git
     old, new = CommitId(last.data["old"]), CommitId(last.data["new"])
     now = refs.resolve(git, f"refs/heads/{base}")
+    done = _has_moved(git, last, now)
+    if done and now is not None and now != new and not _takes_back(git, last):
+        _refuse_reverted(git, base, old, new, now)
+    facts = {key: value for key, value in last.data.items() if key != "checkout"}
+    if done and not any(e.kind == "landing.moved" and e.order > last.order for e in events):
+        journal.append("landing.moved", run=last.run, gen=gen, **facts)
     if now != new:
         # Either it never moved, or somebody has gone on from it: the checkout is theirs.
-        landed = now is not None and refs.is_ancestor(git, new, now)
-        if landed and now is not None:
-            _refuse_reverted(git, base, old, new, now)
-        kind = "landing.completed" if landed else "landing.abandoned"
-        reason = "found landed" if landed else "interrupted before base moved"
+        kind = "landing.completed" if done else "landing.abandoned"
+        reason = "found landed" if done else "interrupted before base moved"
         journal.append(kind, run=last.run, gen=gen, base=base, new=new, reason=reason)
-        return list(last.data["builds"]) if landed else []
+        return list(last.data["builds"]) if done else []
     for path in checkouts_of(repository, base):
         _add_what_arrived(path, old, new)
+        _refuse_ignored(Git(path), path, old, new)
         _follow(path, old, new)
     journal.append("landing.completed", run=last.run, gen=gen, base=base, new=new, reason="finished after a crash")
     return list(last.data["builds"])
+
+
+def _has_moved(git: Git, intent: Event, now: CommitId | None) -> bool:
+    """Whether base, which is at ``now``, has been where it was to go."""
+    if now is None or now == intent.data["old"]:
+        return False
+    if _takes_back(git, intent):  # where it went has been below it all the time
+        return not refs.is_ancestor(git, intent.data["old"], now)
+    return refs.is_ancestor(git, intent.data["new"], now)
+
+
+def _takes_back(git: Git, intent: Event) -> bool:
+    """Whether base was to go back: to what is below where it was."""
+    return refs.is_ancestor(git, intent.data["new"], intent.data["old"])
 
 
 def _refuse_reverted(git: Git, base: str, old: CommitId, new: CommitId, now: CommitId) -> None:

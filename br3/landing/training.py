@@ -1,53 +1,49 @@
-"""The train: verified builds merged one on top of the other as objects, verified as a whole, landed in one step.
+"""The train: verified builds stacked on base as objects, tested as candidates, landed in one step.
 
-This is its plain form: one candidate, the one that contains everything. A build that conflicts is put aside; when the
-candidate's verification fails, nothing lands.
+A build that conflicts or breaks the tests is put aside with the evidence, what needs it too, and the rest goes on.
+Everything that was tested stays in the journal: a train that was killed decides the same again, and tests nothing
+twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from br3.dispatch.sessions import Session
-from br3.dispatch.standing import Standing, standings
+from br3.dispatch.sessions import Session, base_gone
 from br3.errors import Br3Error
-from br3.landing import guarding
-from br3.landing.moving import BaseMoved, Move, checkouts_of, move, recover, try_checkouts
-from br3.landing.scratch import scratch_environment, scratch_worktree
-from br3.orchestrator import verdicts
-from br3.orchestrator.building import open_work, run_verification
-from br3.orchestrator.verification import Verdict, verify
-from br3.plan.model import DEFAULT_TIMEOUT_S, Build, Verify
-from br3.plan.order import landing_order
-from br3.repo import merges, refs, snapshots
-from br3.repo.refs import CommitId
-from br3.telemetry import Lock, LockHeld, read_events
-from br3.workspace.children import tail
+from br3.landing import diagnosing, upstream
+from br3.landing.boarding import Aside, Boarding, Resolved, board, passenger
+from br3.landing.moving import BaseMoved, Move, checkouts_of, cut_off, move, recover, try_checkouts
+from br3.landing.scratch import discard_all
+from br3.landing.searching import Candidate, Decision, Method, Verdicts, decide, window_pays_from
+from br3.landing.stacking import Conflicting, Made, Stack
+from br3.landing.testing import PURPOSE, Picture, Testing, named, verification_of, window_of
+from br3.landing.verifying import Tested
+from br3.orchestrator.verification import short_of
+from br3.plan.model import Build
+from br3.plan.order import needs_closure
+from br3.repo import merges, refs
+from br3.repo.refs import NULL_ID, CommitId
+from br3.telemetry import Event, Lock
 
+Report = Callable[[str], None]
+Draw = Callable[[Picture], None]
 _MOST_TRIES = 3
+_FEWEST_SEEN = 20
+"""Builds that must have been aboard before their failures say anything."""
 
 
 @dataclass(frozen=True)
-class Aside:
-    """A build that does not land, why, with which builds it conflicts, in which files, and where to look."""
+class Options:
+    """How a train is asked to run. ``again``: what has failed before is tested anew."""
 
-    id: str
-    reason: str
-    against: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    log: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "reason": self.reason,
-            "with": list(self.against),
-            "files": list(self.files),
-            "log": self.log,
-        }
+    one_by_one: bool = False
+    dry_run: bool = False
+    again: bool = False
 
 
 @dataclass
@@ -61,11 +57,12 @@ class Train:
     before: list[str] = field(default_factory=list)
     aside: list[Aside] = field(default_factory=list)
     test_runs: int = 0
-    verdict: Verdict | None = None
+    tests: Mapping[str, int] | None = None
+    foreseen: Foreseen | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The shape of ``merge --json`` (DESIGN §9)."""
-        return {
+        """The shape of ``merge --json``."""
+        told: dict[str, Any] = {
             "base_before": self.base_before,
             "base_after": self.base_after,
             "landed": self.landed,
@@ -73,268 +70,323 @@ class Train:
             "aside": [a.as_json() for a in self.aside],
             "test_runs": self.test_runs,
         }
+        return told if self.foreseen is None else {**told, "foreseen": self.foreseen.as_json()}
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What a dry run says: the order, who lands how, who is verified first, and the test runs when all goes well."""
+
+    order: Candidate
+    strategies: Mapping[str, str]
+    unverified: tuple[str, ...]
+    method: Method
+    candidates: tuple[Candidate, ...]
+    known: int
+    unfetched: str | None = None
+    """The upstream of base that would be fetched first: what it has by then may change all this."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "order": list(self.order),
+            "strategies": dict(self.strategies),
+            "unverified": list(self.unverified),
+            "method": self.method,
+            "test_runs": len(self.candidates) - self.known + len(self.unverified),
+            "known": self.known,
+            "unfetched": self.unfetched,
+        }
 
 
 class CandidateFailed(Br3Error):
     """What would land does not pass the plan's verification; base stays where it is."""
 
 
-def merge(session: Session, builds: Sequence[Build], report: Callable[[str], None] = lambda _: None) -> Train:
+def merge(
+    session: Session,
+    builds: Sequence[Build],
+    report: Report = lambda _: None,
+    options: Options = Options(),
+    draw: Draw = lambda _: None,
+) -> Train:
     """Land the verified ones of ``builds``. Raises CandidateFailed, Refused, LockHeld."""
+    train = _merge(session, builds, report, options, draw, {})
+    conflicts = [aside for aside in train.aside if aside.cause == "conflict"]
+    if not conflicts or options.dry_run or session.plan.landing.on_conflict != "agent":
+        return train
+    from br3.landing.resolving import resolve
+
+    resolved, left = resolve(session, conflicts, report)
+    told = {aside.id: aside for aside in left}
+    train.aside = [told.get(aside.id, aside) for aside in train.aside if aside.id not in resolved]
+    if resolved:
+        later = _merge(session, [session.plan.build(name) for name in resolved], report, options, draw, resolved)
+        train.base_after = later.base_after
+        train.landed += later.landed
+        train.aside += later.aside
+        train.test_runs += later.test_runs
+        train.tests = later.tests or train.tests
+    return train
+
+
+def _merge(
+    session: Session,
+    builds: Sequence[Build],
+    report: Report,
+    options: Options,
+    draw: Draw,
+    resolved: Mapping[str, Resolved],
+) -> Train:
     plan = session.plan
-    with Lock(session.common_dir, "base", plan.base).acquire(wait_s=1) as lock:
+    with Lock(session.common_dir, "base", plan.base).acquire(wait_s=1) as lock, ExitStack() as stays:
         session.refresh()
+        if options.dry_run:
+            if cut_off(session.events, plan.base) is not None:
+                raise Br3Error(f"a landing on {plan.base} was cut off and is finished first", hint="br3 merge")
+            return _Attempt(session, builds, lock.gen, report, options, stays).foresee()
         finished = recover(session.repository, plan.base, session.events, session.journal, gen=lock.gen)
         if finished:
             report(f"finished a landing that was cut off: {', '.join(finished)}")
-            session.refresh()
+        discard_all(session, PURPOSE)
+        runs = 0
         for _ in range(_MOST_TRIES):
+            session.refresh()
+            attempt = _Attempt(session, builds, lock.gen, report, options, stays, runs, draw, resolved)
             try:
-                return _train(session, builds, lock.gen, report)
+                return attempt.land()
             except BaseMoved:
+                runs = attempt.train.test_runs
                 report(f"{plan.base} moved meanwhile; making the train again")
         raise Br3Error(f"{plan.base} moved {_MOST_TRIES} times while the train was verified", hint="br3 merge")
 
 
-def _train(session: Session, builds: Sequence[Build], gen: int, report: Callable[[str], None]) -> Train:
-    git, plan, journal = session.repository.git, session.plan, session.journal
-    base = refs.resolve(git, f"refs/heads/{plan.base}")
-    if base is None:
-        raise Br3Error(f"the base branch {plan.base} is gone", hint=f"git branch {plan.base} COMMIT")
-    checkouts = checkouts_of(session.repository, plan.base)
-    train = Train(plan.base, base, base)
-    found = standings(session)
-    ready = _ready(session, found, builds, train, report)
-    order = [standing.id for standing in ready]
-    journal.append("landing.started", run=session.run, gen=gen, base=plan.base, base_commit=base, order=order)
-    top, stacked = _stack(session, ready, base, train)
-    commits = {standing.id: standing.commit for standing in found}
-    for aside in train.aside:
-        facts = {**aside.as_json(), "commit": commits[aside.id]}
-        facts.pop("id")
-        journal.append("landing.aside", "warning", run=session.run, build=aside.id, gen=gen, **facts)
-    if not stacked:
-        reason = "no build can land" if train.aside else "nothing to land"
-        journal.append("landing.abandoned", run=session.run, gen=gen, reason=reason)
+class _Attempt:
+    """One try to land on base as it is now."""
+
+    def __init__(
+        self,
+        session: Session,
+        builds: Sequence[Build],
+        gen: int,
+        report: Report,
+        options: Options,
+        stays: ExitStack,
+        runs: int = 0,
+        draw: Draw = lambda _: None,
+        resolved: Mapping[str, Resolved] = MappingProxyType({}),
+    ) -> None:
+        self.resolved, self.draw, self.stays = resolved, draw, stays
+        self.session, self.builds, self.gen, self.report, self.options = session, builds, gen, report, options
+        git, plan = session.repository.git, session.plan
+        base = refs.resolve(git, f"refs/heads/{plan.base}")
+        if base is None:
+            raise base_gone(session)
+        self.git, self.plan, self.old = git, plan, base
+        self.train = Train(plan.base, base, base, test_runs=runs)
+        self.needs = {build.id: needs_closure(plan, build.id) for build in plan.builds}
+        self.commits: dict[str, CommitId] = {}
+        self.method: Method = (
+            "one-by-one" if options.one_by_one else method_for(session.events, window_of(plan), len(builds))
+        )
+
+    def foresee(self) -> Train:
+        """What would happen; nothing does."""
+        boarding, stack = self._board(look_only=True)
+        order, refused = self._arrange(boarding, stack)
+        self._aside_conflicts(refused)
+        made = stack.at(order)
+        if order:
+            try_checkouts(checkouts_of(self.session.repository, self.plan.base), self.old, made.commit)
+        candidates = tuple(
+            want.candidate for want in decide(order, Verdicts(), window=window_of(self.plan), method=self.method).wants
+        )
+        passed = {e.data.get("tree") for e in self.session.events if e.kind == "quality.passed" and e.build is None}
+        self.train.foreseen = Foreseen(
+            order,
+            {one.id: passenger(self.session, one).strategy for one in boarding.ready if one.id in order},
+            tuple(boarding.unverified),
+            self.method,
+            candidates,
+            sum(stack.at(candidate).tree in passed for candidate in candidates),
+            upstream.followed(self.session)[0].removeprefix("refs/remotes/") if self.plan.landing.fetch else None,
+        )
+        return self.train
+
+    def land(self) -> Train:
+        """Land what passes. Raises BaseMoved when base is somewhere else by then."""
+        session, train = self.session, self.train
+        checkouts = checkouts_of(session.repository, self.plan.base)
+        boarding, stack = self._board(look_only=False)
+        train.test_runs += boarding.test_runs
+        with Testing(
+            session, stack, gen=self.gen, again=self.options.again, report=self.report, draw=self.draw
+        ) as testing:
+            if boarding.ready:
+                testing.prepare()
+            order, refused = self._arrange(boarding, stack)
+            window = window_of(self.plan)
+            self._say("landing.started", base_commit=self.old, order=list(order), method=self.method, window=window)
+            for aside in train.aside:
+                self._tell_aside(aside)
+            if not order:
+                self._aside_conflicts(refused)
+                return self._nothing()
+            try_checkouts(checkouts, self.old, stack.at(order).commit)  # before minutes go into a verification in vain
+            try:
+                settled, refused, decision = self._search(testing, stack, boarding, order, refused)
+            finally:
+                train.test_runs += testing.runs
+                testing.runs = 0
+            self._aside_conflicts(refused)
+            culprits = diagnosing.asides(decision.aside, testing, session)
+            for aside in culprits:
+                self._put_aside(aside)
+            if not settled:
+                return self._none_passed(decision, testing)
+            tested = testing.last[settled]
+            self._hold_to_minima(settled, tested)
+            made = stack.signed(settled) if merges.signs(self.git) else stack.at(settled)
+            if self.plan.landing.fetch and upstream.moved(session, stack.base):
+                raise BaseMoved
+            self._move(settled, made, checkouts)
+            train.tests = tested.tests
+            before = testing.runs
+            for aside in diagnosing.pairs(decision.aside, testing, session):
+                train.aside = [aside if other.id == aside.id else other for other in train.aside]
+                self._tell_aside(aside)
+            train.test_runs += testing.runs - before
         return train
-    try_checkouts(checkouts, base, top)  # before minutes go into a verification that could not be used
-    _verify_candidate(session, top, [plan.build(build_id) for build_id in stacked], train, gen, report)
-    move(git, Move(plan.base, base, top, stacked), checkouts, journal, run=session.run, gen=gen)
-    train.base_after, train.landed = top, list(stacked)
-    return train
 
+    def _board(self, *, look_only: bool) -> tuple[Boarding, Stack]:
+        """Who boards, and what they are stacked on; who cannot is in the train by then."""
+        session, train = self.session, self.train
+        top = self.old
+        if self.plan.landing.fetch:
+            top = upstream.taken_in(session, self.old, fetch=not look_only)
+        boarding = board(session, self.builds, self.report, look_only=look_only, resolved=self.resolved)
+        train.before, train.aside = boarding.before, boarding.aside
+        self.commits = {one.id: one.commit for one in boarding.ready if one.commit is not None}
+        # Merge drivers of .gitattributes count as they would in a checkout of base.
+        git = self.stays.enter_context(merges.attributed(self.git, merges.attributes_of(self.git, top)))
+        return boarding, Stack(git, top, self.plan.base, [passenger(session, one) for one in boarding.ready])
 
-def _ready(
-    session: Session,
-    found: Sequence[Standing],
-    builds: Sequence[Build],
-    train: Train,
-    report: Callable[[str], None],
-) -> list[Standing]:
-    """The builds that may board, in landing order; the others are noted in the train."""
-    wanted = {build.id for build in builds}
-    ready: list[Standing] = []
-    aboard: set[str] = set()
-    standing_of = {s.id: s for s in found}
-    for build in landing_order(session.plan):
-        standing = standing_of[build.id]
-        if standing.landed:
-            aboard.add(build.id)
-            if build.id in wanted:
-                train.before.append(build.id)
-            continue
-        if build.id not in wanted:
-            continue
-        missing = [needed for needed in build.needs if needed not in aboard]
-        reason, log = (f"it needs {', '.join(missing)}, which does not land", None) if missing else ("", None)
-        if not reason:
-            reason, log = _obstacle(session, standing, train, report)
-        if reason:
-            train.aside.append(Aside(build.id, reason, log=log))
-        else:
-            aboard.add(build.id)
-            ready.append(standing)
-    return ready
+    def _arrange(self, boarding: Boarding, stack: Stack) -> tuple[Candidate, list[Conflicting]]:
+        """The order in which they can be stacked, and what conflicts."""
+        return stack.arrange([one.id for one in boarding.ready], self.needs)
 
+    def _search(
+        self, testing: Testing, stack: Stack, boarding: Boarding, order: Candidate, refused: list[Conflicting]
+    ) -> tuple[Candidate, list[Conflicting], Decision]:
+        """The candidate that lands. What conflicted only with a build that is put aside gets another chance."""
+        gone: set[str] = set()
+        culprits: list[Any] = []
+        while True:
+            decision = testing.settle(
+                order, self.needs, self.method, lambda decision: diagnosing.alone(decision, testing, self.session)
+            )
+            for candidate in decision.needs_later:
+                self._say("landing.needs_later", "warning", builds=list(candidate), passes_in=list(decision.settled))
+            culprits += [one for one in decision.aside if one.id not in gone]
+            gone |= {build for one in decision.aside for build in (one.id, *one.dependents)}
+            left = [one.id for one in boarding.ready if one.id not in gone]
+            order, refused = stack.arrange(left, self.needs)
+            if order == decision.settled or decision.base_fails:
+                to_blame = () if decision.base_fails else tuple(culprits)
+                whole = Decision(decision.settled, to_blame, (), base_fails=decision.base_fails)
+                return decision.settled, refused, whole
 
-def _obstacle(
-    session: Session, standing: Standing, train: Train, report: Callable[[str], None]
-) -> tuple[str, str | None]:
-    """Why a build may not land, and a log; empty when it may. What has no verdict is verified now."""
-    view = standing.view
-    if standing.alive:
-        return "it is still being worked on", None
-    if not standing.has_work:
-        return ("it has no commits yet" if standing.branch_exists else "it has not been started"), None
-    if standing.dirty:
-        return f"uncommitted changes in {standing.worktree}: {', '.join(standing.dirty[:5])}", None
-    if standing.start and standing.commit:
-        droppings = snapshots.new_droppings(session.repository.git, standing.start, standing.commit)
-        if droppings:
-            return f"it would land what set-up makes: {', '.join(droppings)}; take it out of its commits", None
-        fault = guarding.fault_of(
-            session.repository,
-            standing.id,
-            run=session.run,
-            base=session.plan.base,
-            start=standing.start,
-            commit=standing.commit,
-            journal=session.journal,
+    def _none_passed(self, decision: Decision, testing: Testing) -> Train:
+        if decision.base_fails:
+            tested = testing.last[()]
+            raise self._failed(f"{self.plan.base} itself fails the verification: {tested.reason}", tested, None)
+        return self._nothing()
+
+    def _nothing(self) -> Train:
+        reason = "no build can land" if self.train.aside else "nothing to land"
+        self._say("landing.abandoned", reason=reason)
+        return self.train
+
+    def _hold_to_minima(self, settled: Candidate, tested: Tested) -> None:
+        """What lands must show what [verify] asks of the whole."""
+        wanted = verification_of(self.session, [self.plan.build(build) for build in settled])
+        short = short_of(wanted, tested.tests["passed"] if tested.tests else None, tested.coverage)
+        if short:
+            fewer = "; the minima of [verify] are for the whole plan landed together"
+            more = fewer if len(settled) < len(self.plan.builds) else ""
+            raise self._failed(f"{named(settled, self.plan.base)} would land, but: {short}", tested, more)
+
+    def _failed(self, reason: str, tested: Tested, more: str | None) -> CandidateFailed:
+        self._say("landing.abandoned", "error", reason=reason)
+        shown = [f"    {line}" for line in tested.ending.split("\n")] if tested.ending else []
+        aside = [f"put aside before: {a.id}: {a.reason}" for a in self.train.aside]
+        hint = (
+            f"mend {'what was put aside, or ' if aside else ''}a build, and verify it again{more}"
+            if more is not None
+            else f"mend {self.plan.base}, or see whether the verification is right; then br3 merge --again"
         )
-        if fault:
-            return fault, None
-    if standing.passed:
-        return "", None
-    if standing.verdict is not None or (view.state not in ("verified",) and not standing.build.manual):
-        reason = view.reason or f"it is {view.state}"
-        if standing.verdict is not None:
-            reason = str(standing.verdict.data.get("reason") or reason)
-        return f"not verified: {reason} (br3 verify {standing.id} tries again)", view.log
-    if not standing.present:
-        return "not verified, and its worktree is gone", None
-    report(f"verifying {standing.id}: its branch has no verdict yet")
-    try:
-        verdict, directory = verify_build(session, standing)
-    except LockHeld:
-        return "it is being worked on", None
-    train.test_runs += 1
-    if verdict.passed:
-        return "", None
-    return f"not verified: {verdict.reason}", str(verdict.failing.log if verdict.failing else directory)
+        log = [f"log: {tested.log}"] if tested.log else []
+        return CandidateFailed("\n".join([f"nothing landed: {reason}", *aside, *shown, *log]), hint=hint)
+
+    def _move(self, settled: Candidate, made: Made, checkouts: Sequence[Any]) -> None:
+        session = self.session
+        before = f"refs/br3/landed/{session.run}/before"
+        there = refs.resolve(self.git, before) or NULL_ID
+        step = Move(
+            base=self.plan.base,
+            old=self.old,
+            new=made.commit,
+            builds={build: self.commits[build] for build in settled},
+            landed_as=made.landed_as,
+            also=((before, self.old, there),),
+        )
+        move(self.git, step, checkouts, session.journal, run=session.run, gen=self.gen)
+        self.train.base_after = made.commit
+        # Not what was meant to land: what base contains now.
+        inside = refs.contained(self.git, made.landed_as.values(), f"refs/heads/{self.plan.base}")
+        self.train.landed = [build for build in settled if made.landed_as[build] in inside]
+
+    def _aside_conflicts(self, refused: Sequence[Conflicting]) -> None:
+        for one in refused:
+            cause = "conflict" if one.against or one.files else "needs"
+            # What it conflicts with is on base by the time that anybody reads this, but for a dry run.
+            todo = diagnosing.to_resolve(self.plan.base) if one.files and one.against else None
+            if todo and self.options.dry_run and self.plan.base not in one.against:
+                has = "has" if len(one.against) == 1 else "have"
+                todo = f"once {named(one.against, self.plan.base)} {has} landed, {todo}"
+            self._put_aside(Aside(one.build, one.reason, one.against, one.files, cause=cause, next=todo))
+
+    def _put_aside(self, aside: Aside) -> None:
+        self.train.aside.append(aside)
+        if not self.options.dry_run:
+            self._tell_aside(aside)
+
+    def _tell_aside(self, aside: Aside) -> None:
+        facts = aside.as_json()
+        facts.pop("id")
+        self.session.journal.append(
+            "landing.aside",
+            "warning",
+            run=self.session.run,
+            build=aside.id,
+            gen=self.gen,
+            commit=self.commits.get(aside.id),
+            **facts,
+        )
+
+    def _say(self, kind: str, severity: str = "info", **facts: Any) -> None:
+        self.session.journal.append(kind, severity, run=self.session.run, gen=self.gen, base=self.plan.base, **facts)
 
 
-def verify_build(session: Session, standing: Standing) -> tuple[Verdict, Path]:
-    """Verify a build's tip in its worktree, under its lock; the state of a manual build follows the verdict."""
-    build = standing.build
-    with Lock(session.common_dir, "build", build.id).acquire() as lock:
-        work = open_work(session.common_dir, session.run, build.id, gen=lock.gen)
-        commit, tree = standing.commit, standing.tree
-        assert commit is not None and tree is not None
-        moves = build.manual and not work.view.ended
-        if moves and work.view.state in ("pending", "preparing"):
-            work.say("build.started", start=standing.start, branch=build.branch, worktree=str(standing.worktree))
-        if moves:
-            work.say("build.verifying", commit=commit)
-        verdict, directory = run_verification(work, commit, work.verdict_key(tree))
-        if moves and verdict.passed:
-            work.say("build.verified", commit=commit, tree=tree)
-        elif moves:
-            work.say("build.repairing", "warning", reason=verdict.reason)
-        return verdict, directory
-
-
-def _stack(
-    session: Session, ready: Sequence[Standing], base: CommitId, train: Train
-) -> tuple[CommitId, dict[str, CommitId]]:
-    """Merge commits, one on top of the other, for all that merge cleanly; what conflicts is noted in the train."""
-    git = session.repository.git
-    top = base
-    stacked: dict[str, CommitId] = {}
-    for standing in ready:
-        build = standing.build
-        commit = standing.commit
-        assert commit is not None
-        missing = [needed for needed in build.needs if any(a.id == needed for a in train.aside)]
-        if missing:
-            train.aside.append(Aside(build.id, f"it needs {', '.join(missing)}, which was put aside"))
-            continue
-        merged = merges.merge_trees(git, top, commit)
-        if not merged.clean:
-            against = _conflicts_with(session, commit, base, stacked)
-            files = merged.conflicts
-            reason = f"conflicts with {' and '.join(against)} in {', '.join(files[:8])}"
-            train.aside.append(Aside(build.id, reason, against, files))
-            continue
-        title = build.message or f"Merge build {build.id}: {build.title}"
-        message = merges.with_trailers(git, title, _trailers(session, standing))
-        top = merges.commit(git, merged.tree, [top, commit], message)
-        stacked[build.id] = commit
-    return top, stacked
-
-
-def _conflicts_with(
-    session: Session, commit: CommitId, base: CommitId, stacked: dict[str, CommitId]
-) -> tuple[str, ...]:
-    git = session.repository.git
-    if not merges.merge_trees(git, base, commit).clean:
-        return (session.plan.base,)
-    pairs = tuple(other for other, tip in stacked.items() if not merges.merge_trees(git, tip, commit).clean)
-    return pairs or tuple(stacked)
-
-
-def _trailers(session: Session, standing: Standing) -> dict[str, str]:
-    return {
-        "Br3-Build": standing.id,
-        "Br3-Run": session.run,
-        "Br3-Model": ", ".join(standing.models) or "unknown",
-        "Br3-Cost-Usd": "unknown" if standing.cost_usd is None else f"{standing.cost_usd:f}",
-        "Br3-Tokens": "unknown" if standing.tokens is None else str(standing.tokens),
+def method_for(events: Sequence[Event], window: int, builds: int) -> Method:
+    """The method that suits a train of so many builds, by how often builds have failed on the last trains."""
+    started = sorted((e for e in events if e.kind == "landing.started"), key=lambda e: e.ts)[-20:]
+    aboard = sum(len(e.data.get("order") or ()) for e in started)
+    if aboard < _FEWEST_SEEN:
+        return "prefix"
+    since = started[0].ts
+    failed = {
+        (e.build, e.data.get("commit"))
+        for e in events
+        if e.kind == "landing.aside" and e.ts >= since and e.data.get("cause") == "verification"
     }
-
-
-def verification_of(session: Session, builds: Sequence[Build]) -> Verify:
-    """What a candidate that contains ``builds`` is held to: the plan's [verify]; without one, all that the builds
-    are held to themselves, since two green branches can make a red one."""
-    if session.plan.verify.run:
-        return session.plan.verify
-    return Verify(run=tuple(dict.fromkeys(command for build in builds for command in build.verify.run)))
-
-
-def _verify_candidate(
-    session: Session,
-    commit: CommitId,
-    builds: Sequence[Build],
-    train: Train,
-    gen: int,
-    report: Callable[[str], None],
-) -> None:
-    git, plan = session.repository.git, session.plan
-    wanted = verification_of(session, builds)
-    tree = refs.tree_of(git, commit)
-    setups = [*plan.setup.run, *(command for build in builds for command in build.setup)]
-    with scratch_worktree(session, "train", commit, builds, report) as path:
-        key = verdicts.key(tree, wanted, setups, path)
-        known = verdicts.find(read_events(session.common_dir), key)
-        # Only what passed in a throw-away worktree counts: a build's own may hold ignored files that no clone has.
-        if known is not None and known.kind == "quality.passed" and known.build is None:
-            report("this very tree has passed already")
-            return
-        directory = session.run_dir / "_train" / commit[:12]
-        verdict = verify(
-            wanted,
-            worktree=path,
-            environment=lambda: scratch_environment(session, path, "train"),
-            directory=directory,
-            timeout_s=max((build.timeout_s for build in builds), default=DEFAULT_TIMEOUT_S),
-            excludes=session.excludes if session.excludes.exists() else None,
-            report=lambda command: report(f"verifying what would land ({', '.join(b.id for b in builds)}): {command}"),
-        )
-    train.test_runs += 1
-    train.verdict = verdict
-    session.journal.append(
-        "quality.passed" if verdict.passed else "quality.failed",
-        "info" if verdict.passed else "error",
-        run=session.run,
-        gen=gen,
-        tree=key.tree,
-        commit=commit,
-        commands=key.commands,
-        environment=key.environment,
-        **verdict.as_data(),
-    )
-    if not verdict.passed:
-        names = [build.id for build in builds]
-        fail = "together fail" if len(names) > 1 else "on top of base fails"
-        reason = f"{', '.join(names)} {fail} the verification: {verdict.reason}"
-        session.journal.append("landing.abandoned", "error", run=session.run, gen=gen, reason=reason)
-        log = verdict.failing.log if verdict.failing else directory
-        ending = session.journal.redact(tail(log)) if verdict.failing else ""
-        shown = [f"    {line}" for line in ending.split("\n")] if ending else []
-        aside = [f"put aside before: {a.id}: {a.reason}" for a in train.aside]
-        fewer = f", or land fewer: br3 merge {' '.join(names[:-1])}" if len(names) > 1 else ""
-        if verdict.failing is None and len(names) < len(session.plan.builds):
-            fewer += "; the minima of [verify] are for the whole plan landed together"
-        raise CandidateFailed(
-            "\n".join([f"nothing landed: {reason}", *aside, *shown, f"log: {log}"]),
-            hint=f"mend {'what was put aside, or ' if aside else ''}a build, and verify it again{fewer}",
-        )
+    return "window" if len(failed) / aboard > window_pays_from(builds, window) else "prefix"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shlex
 import shutil
@@ -14,13 +13,24 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Scratch, making, shell_plan, toml, until, writing
+from tests.integration.keeping import once
+from tests.integration.killing import git_that_kills
+
+
+@pytest.fixture
+def repo(kept_repo: Scratch) -> Scratch:
+    return kept_repo
 
 
 def three(repo: Scratch, *, verify: str = "true") -> str:
     """Three verified builds of a plan whose whole is verified by ``verify``; returns base as it was."""
     plan = shell_plan({b: writing(f"{b}.txt") for b in "abc"}).replace('[verify]\nrun = ["true"]', _verify(verify), 1)
-    repo.plan(plan)
-    repo.br3("run", "--trust")
+
+    def run() -> None:
+        repo.plan(plan)
+        repo.br3("run", "--trust")
+
+    once(repo, plan, run)
     return repo.head()
 
 
@@ -75,15 +85,46 @@ def test_a_build_that_conflicts_is_put_aside_and_the_rest_lands(repo: Scratch) -
     said = repo.br3("merge", code=1)
     assert "b: conflicts with main in same" in said.out
     assert repo.git("show", "main:same") == "one"
+    assert "b was put aside by the last landing: conflicts with main in same" in repo.br3("run").out
+    to_mend_is_said_step_by_step(repo)
 
 
-def test_two_green_builds_that_break_together_do_not_land(repo: Scratch) -> None:
-    before = three(repo, verify="echo WHOLE IS RED; ! { test -e a.txt && test -e b.txt; }")
-    said = repo.br3("merge", code=1)
-    assert "nothing landed: a, b, c together fail the verification" in said.err
-    assert "WHOLE IS RED" in said.err
-    assert repo.head() == before
-    assert repo.br3("merge", "a", "c", "--json").json["landed"] == ["a", "c"]
+def to_mend_is_said_step_by_step(repo: Scratch) -> None:
+    """What status says of b, which conflicts with main, until it is verified again; and when main is gone."""
+    there = repo.worktree("b")
+    repo.br3("conflicts")  # what it finds out is told from then on
+    said = repo.br3("status").out
+    assert "b: put aside by the last merge: conflicts with main in same" in said
+    assert "    next: in its worktree git merge main, resolve, commit; then br3 verify b" in said
+    assert "b: would conflict" not in said and "d: would conflict with main" in said
+    repo.git("merge", "main", cwd=there, check=False)
+    said = repo.br3("status").out
+    assert "b: a merge is in progress in its worktree; end it there, then br3 verify b" in said
+    assert "uncommitted" not in said and "git merge main" not in said
+    repo.write("same", "both\n", root=there)
+    repo.commit("resolved", cwd=there)
+    assert [b["id"] for b in repo.br3("verify", "--json", cwd=there).json["builds"]] == ["b"]
+    own = repo.br3("status", "b").out.partition("\ncommits\n")[2].splitlines()
+    assert ["resolved" in own[0], "b: b" in own[1], len(own)] == [True, True, 2], own
+    repo.br3("merge", "b")
+    assert repo.br3("status", "b").out.partition("\ncommits\n")[2].splitlines()[:2] == own
+    repo.git("branch", "--move", "main", "trunk")
+    back = f"git branch main {repo.head('trunk')[:12]}"
+    assert "the base branch main is gone; if it was renamed: [plan] base in br3.toml" in repo.br3("status").out
+    assert back in repo.br3("status").out and back in repo.br3("merge", code=1).err
+    repo.git("branch", "--move", "trunk", "main")
+
+
+def test_of_two_green_builds_that_break_together_the_second_is_put_aside_naming_the_first(repo: Scratch) -> None:
+    three(repo, verify="echo WHOLE IS RED; ! { test -e a.txt && test -e b.txt; }")
+    merged = repo.br3("merge", "--json", code=1).json
+    assert merged["landed"] == ["a", "c"]
+    (aside,) = merged["aside"]
+    assert (aside["id"], aside["with"], aside["cause"]) == ("b", ["a"], "verification")
+    assert aside["reason"].startswith("passes alone, fails with a: ")
+    assert "WHOLE IS RED" in Path(aside["log"]).read_text()
+    assert repo.status()["builds"]["b"]["aside"] == aside["reason"]
+    assert not (repo.path / "b.txt").exists()
 
 
 def test_without_a_plan_verification_the_builds_own_hold_the_whole(repo: Scratch) -> None:
@@ -93,16 +134,19 @@ def test_without_a_plan_verification_the_builds_own_hold_the_whole(repo: Scratch
         plan += f'[build.verify]\nrun = ["test ! -e {other}"]\n'
     repo.plan(plan)
     repo.br3("run", "--trust")
-    before = repo.head()
-    repo.br3("merge", code=1)
-    assert repo.head() == before
+    merged = repo.br3("merge", "--json", code=1).json
+    assert (merged["landed"], [a["id"] for a in merged["aside"]]) == (["a"], ["b"])
+    said = repo.br3("merge", code=1)  # as it is, there is nothing to mend in its worktree: it passes there
+    assert "b: passes in its worktree, fails on top of main" in said.out
+    assert "next: in its worktree git merge main, mend, commit; then br3 verify b" in said.out
+    assert "next: in its worktree git merge main, mend, commit; then br3 verify b" in repo.br3("status").out
 
 
 def test_the_candidate_s_tree_is_what_is_verified_and_lands(repo: Scratch) -> None:
     three(repo, verify="test -e a.txt -a -e b.txt -a -e c.txt")
     repo.br3("merge")
     passed = [e for e in repo.events("quality.passed") if e.build is None]
-    assert [e.data["tree"] for e in passed] == [repo.head("main^{tree}")]
+    assert repo.head("main^{tree}") in [e.data["tree"] for e in passed]
 
 
 def test_minimum_counts_of_the_plan_are_held_against_the_whole(repo: Scratch) -> None:
@@ -171,6 +215,7 @@ def test_overlapping_local_changes_are_refused_and_named(repo: Scratch, kind: st
     mine = repo.write("shared.txt" if kind == "modified" else "new.txt", "mine\n")
     before = repo.head()
     said = repo.br3("merge", code=3)
+    assert ("git stash -u" in said.err) == (kind == "untracked")
     assert mine.name in said.err and "commit or stash" in said.err
     assert (repo.head(), mine.read_text()) == (before, "mine\n")
 
@@ -180,6 +225,32 @@ def test_an_operation_in_progress_in_the_checkout_is_refused(repo: Scratch) -> N
     (repo.path / ".git" / "MERGE_HEAD").write_text(repo.head() + "\n")
     said = repo.br3("merge", code=3)
     assert "a merge is in progress" in said.err
+
+
+@pytest.mark.parametrize("how", ["rebase", "bisect"])
+def test_an_operation_that_has_taken_base_off_head_is_refused(repo: Scratch, how: str) -> None:
+    three(repo)
+    if how == "rebase":
+        repo.git("-c", "sequence.editor=echo break >>", "rebase", "--interactive", "HEAD~1")
+    else:
+        repo.git("bisect", "start", "HEAD", "HEAD~1")
+        repo.git("switch", "--quiet", "--detach")
+    before = repo.head()
+    said = repo.br3("merge", code=3)
+    assert f"a {how} is in progress in {repo.path}, where main is checked out" in said.err
+    assert repo.head() == before
+    repo.git(*said.err.split(f" git -C {repo.path} ")[1].split("\n")[0].split())
+    repo.br3("merge")
+    assert repo.git("status", "--porcelain") == ""
+
+
+def test_the_checkout_follows_where_base_is_another_name_of_its_branch(repo: Scratch) -> None:
+    repo.git("symbolic-ref", "refs/heads/trunk", "refs/heads/main")
+    repo.plan(shell_plan({"a": writing("a.txt")}).replace('name = "test"\n', 'name = "test"\nbase = "trunk"\n'))
+    repo.br3("run", "--trust")
+    repo.br3("merge")
+    assert (repo.path / "a.txt").exists()
+    assert repo.git("status", "--porcelain") == ""
 
 
 def test_base_lands_without_a_checkout_when_it_is_checked_out_nowhere(repo: Scratch) -> None:
@@ -229,26 +300,15 @@ def test_two_merges_at_once_land_everything_once(repo: Scratch) -> None:
     assert len(repo.git("log", "--merges", "--first-parent", "--format=%H").split()) == 3
 
 
-def git_that_kills(directory: Path, when: str, *, after: bool) -> str:
-    """A PATH whose git kills its caller before (or after) it does ``when``."""
-    directory.mkdir()
-    real = shlex.quote(str(shutil.which("git")))
-    strike = f'{real} "$@"; kill -9 $PPID; exit 1' if after else "kill -9 $PPID; exit 1"
-    wrapper = directory / "git"
-    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *{shlex.quote(when)}*) {strike};; esac\nexec {real} "$@"\n')
-    wrapper.chmod(0o755)
-    return f"{directory}{os.pathsep}{os.environ['PATH']}"
-
-
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("step", ["worktree add", "read-tree -n", "update-ref --create-reflog", "read-tree -m -u"])
+@pytest.mark.parametrize("step", ["worktree add", "read-tree -n", "update-ref --stdin", "read-tree -m -u"])
 def test_kill_9_at_a_step_leaves_base_old_or_new_and_the_next_merge_finishes(
     repo: Scratch, tmp_path: Path, step: str, after: bool
 ) -> None:
     before = three(repo)
     repo.write("README.md", "edited\n")
-    path = git_that_kills(tmp_path / "bin", step, after=after)
-    assert repo.br3("merge", code=None, env={"PATH": path}).code == -signal.SIGKILL
+    env = git_that_kills(tmp_path / "bin", step, after=after)
+    assert repo.br3("merge", code=None, env=env).code == -signal.SIGKILL
     moved = step == "read-tree -m -u" or (step.startswith("update-ref") and after)
     assert (repo.head() != before) == moved
     repo.br3("merge")
@@ -261,8 +321,8 @@ def test_kill_9_at_a_step_leaves_base_old_or_new_and_the_next_merge_finishes(
 
 def test_a_checkout_that_was_cut_off_half_way_is_finished(repo: Scratch, tmp_path: Path) -> None:
     three(repo)
-    path = git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False)
-    repo.br3("merge", code=None, env={"PATH": path})
+    env = git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False)
+    repo.br3("merge", code=None, env=env)
     (repo.path / "a.txt").write_text(repo.git("show", "main:a.txt") + "\n")  # as far as git had come
     repo.br3("merge")
     assert repo.git("status", "--porcelain") == ""
@@ -270,8 +330,8 @@ def test_a_checkout_that_was_cut_off_half_way_is_finished(repo: Scratch, tmp_pat
 
 def test_a_file_of_the_user_s_in_the_way_of_a_recovery_is_kept(repo: Scratch, tmp_path: Path) -> None:
     three(repo)
-    path = git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False)
-    repo.br3("merge", code=None, env={"PATH": path})
+    env = git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False)
+    repo.br3("merge", code=None, env=env)
     (repo.path / "b.txt").write_text("mine, written after the crash\n")
     said = repo.br3("merge", code=1)
     assert "read-tree -m -u" in said.err
@@ -309,3 +369,68 @@ def test_nobody_s_name_is_asked_for_before_work_is_done(repo: Scratch, sealed: P
     (sealed / ".gitconfig").write_text("[user]\n\tuseConfigOnly = true\n")
     said = repo.br3("merge", code=2)
     assert "git config --global user.name" in said.err
+
+
+def own(repo: Scratch, command: str, *, verify: str) -> None:
+    """One verified build whose commands are those of the whole."""
+    plan = '[plan]\nname = "t"\n[setup]\n[defaults]\nagent = "shell"\n'
+    plan += f"[verify]\nrun = [{toml(verify)}]\n"
+    repo.plan(plan + f'[[build]]\nid = "a"\ncommand = {toml(command)}\n')
+    repo.br3("run", "--trust")
+
+
+def test_a_build_s_own_verdict_counts_for_the_same_tree_and_commands(repo: Scratch) -> None:
+    own(repo, writing("a.txt"), verify="test -e a.txt")
+    merged = repo.br3("merge", "--json").json
+    assert (merged["landed"], merged["test_runs"]) == (["a"], 0)
+    assert len(repo.events("quality.passed")) == 1
+
+
+def test_a_verdict_that_ignored_files_may_have_made_does_not_count(repo: Scratch) -> None:
+    repo.write(".gitignore", "*.local\n")
+    repo.commit("ignore")
+    own(repo, f"{writing('a.txt')}; {writing('needed.local')}", verify="test ! -e a.txt || test -e needed.local")
+    merged = repo.br3("merge", "--json", code=1).json
+    assert merged["landed"] == []
+    (aside,) = merged["aside"]
+    assert aside["cause"] == "verification"
+    assert aside["reason"].startswith("passes in its worktree, not in a clean checkout (not committed there: needed.")
+    assert "commit what a clean checkout lacks" in aside["next"]
+    assert not (repo.path / "a.txt").exists()
+    again = repo.br3("merge", "--json", code=1).json["aside"][0]  # what it showed there is still what counts here
+    assert again["reason"].startswith("passes in its worktree, not in a clean checkout") and again["log"] is not None
+    shutil.rmtree(repo.worktree("a"))  # then there are no names to be told
+    said = repo.br3("merge", code=1)
+    assert "a: passes in its worktree, not in a clean checkout, as before" in said.out
+
+
+def test_merge_drivers_of_base_s_gitattributes_are_heeded(repo: Scratch) -> None:
+    repo.write(".gitattributes", "log.txt merge=union\n")
+    repo.write("log.txt", "first\n")
+    repo.commit("a log that everybody adds to")
+    repo.plan(shell_plan({b: f"printf '{b}\\n' >> log.txt" for b in "ab"}))
+    repo.br3("run", "--trust")
+    assert repo.br3("merge", "--json").json["landed"] == ["a", "b"]
+    assert (repo.path / "log.txt").read_text() == "first\na\nb\n"
+
+
+def test_what_is_taken_back_is_kept_also_when_the_branches_are_gone(repo: Scratch) -> None:
+    three(repo)
+    repo.br3("merge")
+    landed, run = repo.head(), repo.status()["run"]
+    repo.br3("clean")
+    said = repo.br3("merge", "--undo", run)
+    kept = f"refs/br3/landed/{run}/undone-{landed[:12]}"
+    assert f" is kept as {kept}\n" in said.out
+    assert repo.head(kept) == landed
+    assert not (repo.path / "a.txt").exists()
+
+
+def test_a_branch_without_a_common_history_is_put_aside(repo: Scratch) -> None:
+    three(repo)
+    orphan = repo.git("commit-tree", "-m", "from nowhere", repo.head("build/b^{tree}"))
+    repo.git("reset", "--quiet", "--hard", orphan, cwd=repo.worktree("b"))
+    repo.br3("verify", "b", code=None)
+    merged = repo.br3("merge", "--json", code=1).json
+    assert merged["landed"] == ["a", "c"]
+    assert "no history in common with main" in merged["aside"][0]["reason"]
