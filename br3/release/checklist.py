@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from br3.dispatch.sessions import Session
+from br3.dispatch.sessions import Session, base_gone
 from br3.errors import Br3Error
-from br3.landing.scratch import scratch_environment, scratch_worktree
+from br3.landing.scratch import scratch_worktree
 from br3.plan.model import DEFAULT_TIMEOUT_S, Criterion
 from br3.repo import refs
 from br3.telemetry import Lock
@@ -50,11 +50,11 @@ def conclude(session: Session, seen: dict[str, Checked], ask: Callable[[str], bo
 def _run_all(session: Session, commands: list[Criterion], report: Callable[[str], None]) -> dict[str, Checked]:
     base = refs.resolve(session.repository.git, f"refs/heads/{session.plan.base}")
     if base is None:
-        raise Br3Error(f"the base branch {session.plan.base} is gone")
+        raise base_gone(session)
     seen = {}
     with (
         Lock(session.common_dir, "checklist", session.plan.base).acquire(wait_s=60),
-        scratch_worktree(session, "checklist", base, session.plan.builds, report) as path,
+        scratch_worktree(session, "checklist", base, session.plan.builds, report) as scratch,
     ):
         for number, criterion in enumerate(commands, start=1):
             command = criterion.run or ""
@@ -62,8 +62,8 @@ def _run_all(session: Session, commands: list[Criterion], report: Callable[[str]
             log.unlink(missing_ok=True)
             done = children.run_command(
                 command,
-                cwd=path,
-                env=scratch_environment(session, path, "checklist"),
+                cwd=scratch.path,
+                env=scratch.environment(),
                 log=log,
                 timeout_s=DEFAULT_TIMEOUT_S,
             )
