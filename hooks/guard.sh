@@ -34,7 +34,7 @@ br3_gone() {
 # Look at what is staged: one diff and one grep; Python only when they find something to look at.
 br3_guard_staged() {
     br3_find_build
-    if br3_may_pass && br3_is_owned; then return 0; fi
+    if br3_may_pass && br3_is_owned && br3_is_free; then return 0; fi
     if ! br3_find_python; then
         br3_gone "what is staged"
         return 0
@@ -81,6 +81,28 @@ br3_is_owned() {
     esac
     set --
     while IFS= read -r br3_line; do set -- "$@" "$br3_line"; done <"$br3_home/owns/$br3_build"
+    (
+        unset GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS # these change what "$@" names
+        git diff --cached --quiet --no-ext-diff --no-renames --no-relative --ignore-submodules=none -- "$@"
+    )
+}
+
+# Whether nothing that is staged is on ground that another build claims, as far as files tell; Python looks whether the
+# claim still counts. Without such files no process is started. What a build owns is its own: that has been looked at.
+br3_is_free() {
+    case $br3_owners in
+    *" ${br3_build:-/} "*) return 0 ;;
+    esac
+    set --
+    for br3_file in "$br3_home"/../claims/*; do
+        [ -f "$br3_file" ] && [ "${br3_file##*/}" != "$br3_build" ] || continue
+        while IFS= read -r br3_line; do
+            case $br3_line in
+            spec=*) set -- "$@" "${br3_line#spec=}" ;;
+            esac
+        done <"$br3_file"
+    done
+    [ $# -gt 0 ] || return 0
     (
         unset GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS # these change what "$@" names
         git diff --cached --quiet --no-ext-diff --no-renames --no-relative --ignore-submodules=none -- "$@"

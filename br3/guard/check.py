@@ -62,7 +62,15 @@ def _look(command: str, options: dict[str, str], settings: Settings) -> Outcome:
         from br3.guard import staged
 
         merging = options.get("merging", "").split(",") if options.get("merging") else ()
-        return staged.scan(settings, branch=options.get("branch"), build=options.get("build") or None, merging=merging)
+        # The settings lie in <common dir>/br3/hooks.
+        common = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(options.get("settings") or ""))))
+        return staged.scan(
+            settings,
+            branch=options.get("branch"),
+            build=options.get("build") or None,
+            merging=merging,
+            common_dir=common if options.get("settings") else None,
+        )
     if command == "commits":
         from br3.guard import commits
 

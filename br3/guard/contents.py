@@ -14,6 +14,7 @@ OTHER_RULES = {
     FILE_SIZE: "More added to one file than allowed",
     "protected-branch": "Commit on a protected branch",
     "ownership": "Change outside of what the build owns",
+    "claimed": "Change on ground that another active build claims",
 }
 """What is looked for besides the secrets: id → description."""
 

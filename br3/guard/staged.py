@@ -25,10 +25,13 @@ def scan(
     branch: str | None = None,
     build: str | None = None,
     merging: Sequence[str] = (),
+    common_dir: str | None = None,
 ) -> Outcome:
     """What is wrong with the staged changes.
 
     ``branch`` is the one being committed to ("" for a detached HEAD, None: not asked), ``build`` whose ground it is.
+    ``common_dir`` is where other builds' claims are looked for.
+
     ``merging`` are the commits whose merge is being committed: what one of them brings was looked at there.
     CannotAsk when git fails.
     """
@@ -40,9 +43,13 @@ def scan(
         changes = changes_of(looking, *_DIFF)
         for other in merging:
             changes = only_new(changes, changes_of(looking, *_DIFF, before=(other,)))
+        names = [name for change in changes for name in (change.before, change.path)]
         if build is not None:
-            names = [name for change in changes for name in (change.before, change.path)]
             looking.take(places.outside(names, build, settings))
+        if common_dir is not None:
+            from br3.guard import claims
+
+            looking.take(claims.touched(names, build, settings, common_dir))
         looking.look(changes)
     outcome.sort()
     return outcome

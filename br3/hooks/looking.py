@@ -155,7 +155,7 @@ def _what_they_rest_on(common_dir: Path, hooks: tuple[str, ...]) -> list[Trouble
     if lost:
         return [Trouble(f"{', '.join(lost)} of {home} missing: hooks that guard let nothing pass", "br3 hooks install")]
     try:
-        lines = (home / "settings").read_text(errors="surrogateescape").splitlines()
+        lines = (home / "settings").read_text(errors="surrogateescape").removesuffix("\n").split("\n")
     except OSError:
         lines = []
     if not lines or lines[0] != "br3-settings=1" or lines[-1] != "end=1":

@@ -21,17 +21,15 @@ from br3.guard import settings as guarding
 from br3.guard.findings import Finding, Outcome, at_least
 from br3.guard.places import is_protected
 from br3.hooks.compiling import compiled_plan
+from br3.landing import verifying
 from br3.landing.guarding import record_skips
-from br3.landing.scratch import scratch_environment, scratch_worktree
 from br3.orchestrator import verdicts
-from br3.orchestrator.verification import verify
-from br3.plan.model import DEFAULT_TIMEOUT_S, Plan, Verify
+from br3.plan.model import Plan, Verify
 from br3.repo import refs
 from br3.repo.refs import CommitId
 from br3.repo.worktrees import Repository, discover
 from br3.telemetry import Journal, Lock, read_events
 from br3.workspace import trust
-from br3.workspace.children import tail
 
 RULE = "protected-branch"
 _HEADS = "refs/heads/"
@@ -192,34 +190,20 @@ def _passes(repository: Repository, plan: Plan, commit: CommitId, journal: Journ
     ):
         _say(f"{commit[:10]} has passed already")
         return True
-    with (
-        Lock(repository.common_dir, "push", "all").acquire(wait_s=24 * 3600),
-        scratch_worktree(session, "push", commit, (), _say) as path,
-    ):
-        key = verdicts.key(tree, wanted, setups, path)
-        if _has_passed(repository, key):
-            _say(f"{commit[:10]} has passed already")
-            return True
-        directory = session.run_dir / commit[:12]
-        verdict = verify(
-            wanted,
-            worktree=path,
-            environment=lambda: scratch_environment(session, path, "push"),
-            directory=directory,
-            timeout_s=DEFAULT_TIMEOUT_S,
-            excludes=session.excludes if session.excludes.exists() else None,
-            report=lambda command: _say(f"{commit[:10]}: {command}"),
+    subject = verifying.Subject(commit, tree, wanted, facts={"hook": "pre-push"})
+    with Lock(repository.common_dir, "push", "all").acquire(wait_s=24 * 3600):
+        # Whoever pushes again wants to know whether it passes now.
+        tested = verifying.verify_commit(
+            session, subject, purpose="push", again=True, report=lambda command: _say(f"{commit[:10]}: {command}")
         )
-    kind, severity = ("quality.passed", "info") if verdict.passed else ("quality.failed", "error")
-    facts: dict[str, Any] = {"tree": tree, "commit": commit, "commands": key.commands, "environment": key.environment}
-    journal.append(kind, severity, hook="pre-push", **facts, **verdict.as_data())
-    if not verdict.passed:
-        log = verdict.failing.log if verdict.failing else directory
-        for line in journal.redact(tail(log)).split("\n") if verdict.failing else ():
+    if tested.passed and not tested.runs:
+        _say(f"{commit[:10]} has passed already")
+    if not tested.passed:
+        for line in tested.ending.split("\n") if tested.ending else ():
             print(f"    {line}", file=sys.stderr)
-        print(f"br3: pre-push: nothing was pushed: {verdict.reason}\nbr3: log: {log}", file=sys.stderr)
+        print(f"br3: pre-push: nothing was pushed: {tested.reason}\nbr3: log: {tested.log}", file=sys.stderr)
         journal.append("hook.blocked", "warning", hook="pre-push", rule="pre_push", commit=commit)
-    return verdict.passed
+    return tested.passed
 
 
 def _has_passed(repository: Repository, key: verdicts.Key) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PYTHON, Scratch, making, processes_with, script, shell_plan, toml, until, writing
-from tests.integration.test_landing import git_that_kills
+from tests.integration.killing import git_that_kills
 
 SLEEP = f"{PYTHON} -c 'import time; time.sleep(600)'"
 
@@ -34,8 +34,8 @@ def test_a_worktree_whose_checkout_was_killed_is_finished_before_anybody_works_i
         repo.write(name, name)
     repo.plan(shell_plan({"a": writing("a")}))
     repo.br3("trust", "--trust")
-    path = git_that_kills(tmp_path / "bin", "worktree add", after=True)
-    repo.br3("run", code=None, env={"PATH": path})
+    env = git_that_kills(tmp_path / "bin", "worktree add", after=True)
+    repo.br3("run", code=None, env=env)
     if not after:  # as git leaves it when it is killed while it writes files
         admin = repo.common_dir / "worktrees" / "a"
         (admin / "index").unlink()
@@ -161,8 +161,8 @@ def test_a_tag_without_the_latest_landing_is_not_called_released(repo: Scratch) 
 def test_a_commit_that_took_a_cut_off_landing_back_is_not_taken_for_landed(repo: Scratch, tmp_path: Path) -> None:
     repo.plan(shell_plan({"a": writing("a")}))
     repo.br3("run", "--trust")
-    path = git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False)
-    repo.br3("merge", code=None, env={"PATH": path})
+    env = git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False)
+    repo.br3("merge", code=None, env=env)
     assert "cut off; br3 merge finishes it" in repo.br3("status").out
     repo.write("README.md", "mine\n")
     repo.git("commit", "--quiet", "--all", "--message", "from the stale index")
@@ -178,8 +178,8 @@ def test_a_commit_that_took_a_cut_off_landing_back_is_not_taken_for_landed(repo:
 def test_a_landing_that_was_cut_off_is_finished_by_release_too(repo: Scratch, tmp_path: Path) -> None:
     repo.plan(shell_plan({"a": writing("a")}))
     repo.br3("run", "--trust")
-    path = git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False)
-    repo.br3("merge", code=None, env={"PATH": path})
+    env = git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False)
+    repo.br3("merge", code=None, env=env)
     repo.br3("release", "--tag", "v1")
     assert repo.git("status", "--porcelain") == ""
 
@@ -347,7 +347,11 @@ def test_a_password_that_is_a_build_s_name_changes_nothing(repo: Scratch) -> Non
 def test_stopping_a_command_ends_what_it_runs(repo: Scratch, tracked: str, command: list[str], number: int) -> None:
     gate = repo.path.parent / "gate"
     check = f"test -e {gate} || exit 0; : > {gate}-seen; {SLEEP}"
-    repo.plan(shell_plan({"a": writing("a")}, verify=check).replace('run = ["true"]', f"run = [{toml(check)}]", 1))
+    repo.plan(
+        shell_plan({"a": writing("a")}, verify=check).replace(
+            'run = ["true"]', f"run = [{toml(f'{check} # of the whole')}]", 1
+        )
+    )
     repo.br3("run", "--trust")
     gate.touch()
     process = repo.start(*command)
@@ -355,7 +359,7 @@ def test_stopping_a_command_ends_what_it_runs(repo: Scratch, tracked: str, comma
     process.send_signal(number)
     process.communicate()
     assert process.returncode == 130
-    assert [p.pid for p in processes_with(tracked) if p.pid != os.getpid()] == []
+    assert processes_with(tracked) == []
     assert len(repo.git("worktree", "list").splitlines()) == 2
 
 
@@ -391,6 +395,42 @@ def test_an_ignored_file_in_the_checkout_is_not_overwritten(repo: Scratch) -> No
     said = repo.br3("merge", code=3)
     assert "ignored files" in said.err and "secret.cfg" in said.err
     assert mine.read_text() == "mine\n"
+
+
+def test_an_ignored_file_is_not_overwritten_by_a_directory_nor_with_its_own(repo: Scratch) -> None:
+    repo.write(".gitignore", "d\n!d/\n*.log\n")
+    repo.plan(shell_plan({"a": f"mkdir -p d/e; {writing('d/e/f')}; {writing('x')}"}))
+    repo.br3("run", "--trust")
+    for name, shown in (("d", "d"), ("x/deep/my.log", "x/deep/my.log")):
+        (repo.path / name).parent.mkdir(parents=True, exist_ok=True)
+        mine = repo.write(name, "mine\n")
+        said = repo.br3("merge", code=3)
+        assert f"stand where files would land: {shown}\n" in said.err
+        assert mine.read_text() == "mine\n"
+        mine.rename(repo.path / "away.log")
+    link = repo.path / "d"
+    link.symlink_to("x")
+    assert "stand where files would land: d\n" in repo.br3("merge", code=3).err
+    assert link.is_symlink()
+    link.unlink()
+    (repo.path / "d").mkdir()  # what lands in a directory that is there already is in nobody's way
+    repo.write("d/other.log", "mine\n")
+    repo.br3("merge")
+    assert sorted(path.name for path in (repo.path / "d").iterdir()) == ["e", "other.log"]
+    assert (repo.path / "x").is_file()
+
+
+def test_an_ignored_file_made_after_a_landing_was_killed_is_not_overwritten(repo: Scratch, tmp_path: Path) -> None:
+    repo.write(".gitignore", "x\n")
+    repo.plan(shell_plan({"a": f"{writing('x', 'theirs')}; {writing('y')}; git add -f x; git commit -qm add"}))
+    repo.br3("run", "--trust")
+    repo.br3("merge", code=None, env=git_that_kills(tmp_path / "bin", "read-tree -m -u", after=False))
+    mine = repo.write("x", "mine\n")
+    assert f"ignored files in {repo.path} stand where files would land: x\n" in repo.br3("merge", code=3).err
+    assert mine.read_text() == "mine\n"
+    mine.unlink()
+    repo.br3("merge")
+    assert mine.read_text() == "theirs\n" and repo.git("status", "--porcelain") == ""
 
 
 def test_ignored_files_do_not_make_a_whole_green(repo: Scratch) -> None:
@@ -499,6 +539,9 @@ def test_only_a_changed_file_is_called_changed(repo: Scratch) -> None:
     assert "has changed" not in repo.br3("merge").err
     repo.write("br3.toml", (repo.path / "br3.toml").read_text() + "# more\n")
     assert "br3.toml has changed since run" in repo.br3("merge").err
+    repo.write("br3.toml", "[plan\n")
+    said = repo.br3("merge").err
+    assert "br3.toml cannot be read (" in said and "has changed" not in said
 
 
 def test_a_branch_that_somebody_made_after_a_clean_up_is_theirs(repo: Scratch) -> None:
@@ -549,7 +592,7 @@ def test_what_a_build_leaves_that_is_gone_from_the_plan_can_be_cleaned_up(repo: 
     repo.br3("run", "--trust")
     assert "old: gone from the plan" in repo.br3("status").out
     assert "1 commit on build/old not landed" in repo.br3("clean", code=3).err
-    repo.br3("clean", "--force", "old")
+    repo.br3("clean", "--force", "OLD")  # as everywhere, case does not matter
     assert repo.git("branch", "--list", "build/old") == ""
     assert "gone from the plan" not in repo.br3("status").out
 
