@@ -6,6 +6,8 @@ Exit codes: 0 done · 1 the work failed · 2 wrong usage or plan · 3 refused to
 
 from __future__ import annotations
 
+import errno
+
 OVER_BUDGET = 4
 """Of a run whose budget is spent: an outcome, not an error."""
 
@@ -43,3 +45,17 @@ class Interrupted(Br3Error):
     """The user or the system asked to stop; the same command goes on from here."""
 
     exit_code = 130
+
+
+def told(error: OSError) -> Br3Error:
+    """What the system said no to, in words, with what to do about it."""
+    where = f": {error.filename}" if error.filename else ""
+    again = "then the same command again"
+    owned = "br3 doctor names files that are somebody else's, as sudo leaves them"
+    if error.errno == errno.ENOSPC or error.errno == errno.EDQUOT:
+        return Br3Error(f"the disk is full{where}", hint=f"make room (br3 doctor shows what br3 takes up), {again}")
+    if error.errno == errno.EROFS:
+        return Br3Error(f"the file system is read-only{where}", hint=f"br3 doctor, {again}")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Br3Error(f"permission denied{where}", hint=owned)
+    return Br3Error(str(error), hint="--debug shows where")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from br3.errors import UsageError
-from br3.repo.worktrees import Repository, discover, git_dir
+from br3.repo.worktrees import Repository, discover
 
 if TYPE_CHECKING:
+    from br3.api.consent import Consent
+    from br3.api.workspaces import Workspace
     from br3.dispatch.sessions import Session
     from br3.plan.model import Build, Plan
     from br3.workspace.trust import Command
@@ -35,85 +36,82 @@ def repository() -> Repository:
     return discover(Path.cwd())
 
 
+def workspace(plan_file: Path | None = None) -> Workspace:
+    """The repository we are in, with the plan that was named."""
+    from br3.api.workspaces import Workspace
+
+    return Workspace(Path.cwd(), plan=plan_file)
+
+
+def build_here(workspace: Workspace) -> tuple[str, ...]:
+    """The build in whose worktree we are, if we are in one."""
+    from br3.workspace.notes import read_notes
+
+    here = workspace.repository.worktree
+    build = read_notes(here).get("build") if here is not None else None
+    return (str(build),) if build else ()
+
+
 def load_plan(repo: Repository, plan_file: Path | None, **overrides: Any) -> tuple[Plan, Path]:
     """The plan as it stands in br3.toml, and where that is. A plan inside a build's worktree is never read."""
-    from br3.plan.loading import find, load
-    from br3.repo.refs import accepts_branch
-    from br3.workspace.preparing import NOTES
-
-    here = repo.worktree
-    notes = git_dir(here) if here else None
-    if here is not None and notes is not None and (notes / NOTES).exists() and plan_file is None:
-        raise UsageError(
-            f"{here} is the worktree of a build; its br3.toml is never used",
-            hint=f"cd {repo.home} and call br3 there, or name the file: --plan FILE",
-        )
-    path = plan_file or find(Path.cwd())
-    return load(path, overrides, git_accepts_branch=lambda name: accepts_branch(repo.git, name)), path
+    return workspace(plan_file).load(**overrides)
 
 
 def current(repo: Repository) -> Session:
     """The newest run, whose frozen plan counts; when there is none yet, one for the plan as it stands."""
-    from br3.dispatch.sessions import begin, find
-
-    session = find(repo)
-    return session if session is not None else begin(repo, *load_plan(repo, None))
+    return workspace().session()
 
 
 def say_if_plan_changed(session: Session) -> None:
     """Tell a person when br3.toml is not what the run was frozen from; it counts from the next run on."""
+    from br3.api.workspaces import plan_changed
+
     if plan_changed(session) and session.file is not None:
         name = Path(session.file["path"]).name
+        broken = _not_toml(Path(session.file["path"]))
+        if broken:
+            click.echo(f"{name} cannot be read ({broken}); the plan is that of run {session.run}", err=True)
+            return
         click.echo(f"{name} has changed since run {session.run} was frozen; br3 run takes it up", err=True)
 
 
-def pick(session: Session, names: Sequence[str]) -> list[Build]:
-    """The builds named, by the frozen plan; says so when br3.toml has meanwhile become another."""
-    from br3.dispatch.sessions import chosen
+def _not_toml(path: Path) -> str | None:
+    """Why the file cannot be read, or None."""
+    import tomllib
 
     try:
-        return chosen(session.plan, names)
-    except UsageError as error:
-        if plan_changed(session):
-            raise UsageError(
-                f"{error.message}, as run {session.run} was frozen", hint="br3.toml has changed: br3 run takes it up"
-            ) from error
-        raise
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
 
 
-def plan_changed(session: Session) -> bool:
-    """Whether the plan's file is not what the run was frozen from."""
-    from br3.repo.snapshots import file_digest
+def pick(session: Session, names: Sequence[str]) -> list[Build]:
+    """The builds named, by the frozen plan."""
+    from br3.api.workspaces import pick
 
-    file = session.file
-    return file is not None and file_digest(Path(file["path"])) not in (None, "absent", file["digest"])
+    return pick(session, names)
+
+
+def consent(trusted: bool) -> Consent:
+    """What the user has said, or can be asked on a terminal, where commands are shown first."""
+    from br3.api.consent import Consent
+
+    return Consent(trusted, ask_trust if _can_ask() else None, "--trust")
 
 
 def require_trust(common_dir: Path, plan: Plan, trusted: bool) -> None:
     """See that the user has approved the plan's commands; on a terminal they are shown and asked for."""
-    from br3.hooks import places
-    from br3.workspace import trust
+    from br3.api import consent as room
 
-    fresh = trust.require(common_dir, plan, trusted=trusted, ask=ask_trust if _can_ask() else None)
-    if places.is_installed(common_dir):
-        from br3.hooks import installing
-
-        installing.refresh(common_dir, plan)
-    if fresh:
-        from br3.telemetry import Journal
-
-        how = "--trust" if trusted else "asked"
-        Journal(common_dir).append("trust.given", approved=[c.text for c in fresh], how=how)
+    room.require_trust(common_dir, plan, consent(trusted))
 
 
-def require_identity(repo: Repository) -> None:
-    """UsageError when git does not know in whose name to commit."""
-    done = repo.git("var", "GIT_COMMITTER_IDENT", ok=(0, 1, 128))
-    if done.code != 0:
-        raise UsageError(
-            "git does not know who you are, and br3 commits in your name",
-            hint="git config --global user.name 'Your Name' && git config --global user.email you@example.com",
-        )
+def approve_commands(common_dir: Path, commands: list[Command], whose: str, hint: str, *, trusted: bool) -> None:
+    """The same for some commands; ``whose`` and ``hint`` are for the refusal where nobody can be asked."""
+    from br3.api import consent as room
+
+    room.require_commands(common_dir, commands, whose, hint, consent(trusted))
 
 
 def ask_trust(commands: list[Command]) -> bool:

@@ -7,10 +7,12 @@ import sys
 import click
 
 from br3.cli.context import repository
-from br3.cli.figures import figures, form_options, period_option, show, usd
+from br3.cli.figures import figures, form_options, in_all, period_option, show
+from br3.cli.groups import Group
+from br3.wording import counted
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @period_option
 @click.option(
     "--by",
@@ -39,34 +41,30 @@ def costs(ctx: click.Context, period: str, by: str, budget: bool, as_json: bool,
         "cache_write_tokens": "cache written",
         "cache_read_tokens": "cache read",
     }
-    total, unpriced = report.totals["total_usd"], report.totals["unpriced_tokens"]
-    after = ""
+    total, untold = in_all(report.totals["total_usd"], report.totals)
+    after = untold
     if report.rows:
-        after = f"\ntotal  {usd(total) if total is not None else 'unknown'}"
-        if unpriced:
-            after += f", and {unpriced:,} tokens that have no price (~/.config/br3/models.toml can say one)"
+        after = f"\ntotal  {total}"
+        if report.totals["unpriced_tokens"]:
+            # The user can do something about these.
+            after += f", and {report.totals['unpriced_tokens']:,} tokens that have no price"
+            after += " (~/.config/br3/models.toml can say one)"
+        if untold:
+            after += f"; {untold}"
     empty = "no usage yet: br3 run makes some, br3 costs import reads that of your own sessions"
     show(report, as_json=as_json, as_csv=as_csv, headers=headers, after=after, empty=empty)
     return 0
 
 
 def _budget(as_json: bool, as_csv: bool) -> int:
-    from decimal import Decimal
-
-    from br3.analytics import reports
-    from br3.analytics.reports import Budgeted
+    from br3.api.figures import budgets_of
     from br3.dispatch.sessions import latest
+    from br3.report import telling
+    from br3.report.facts import Spent
 
     session = latest(repository())
-    plan = session.plan
-
-    def amount(text: str | None) -> Decimal | None:
-        return Decimal(text) if text else None
-
-    planned = [Budgeted(b.id, amount(b.budget_usd), len(b.tasks)) for b in plan.builds]
-    planned.append(Budgeted(None, amount(plan.budget_usd), sum(len(b.tasks) for b in plan.builds)))
     with figures() as db:
-        report = reports.budgets(db, [run.id for run in session.chain], planned)
+        report = budgets_of(db, session)
     headers = {
         "key": "build",
         "budget_usd": "budget",
@@ -83,7 +81,12 @@ def _budget(as_json: bool, as_csv: bool) -> int:
         for row in report.rows
         if row[at["budget_usd"]] is not None and (row[at["forecast_usd"]] or 0) > row[at["budget_usd"]]
     ]
-    show(report, as_json=as_json, as_csv=as_csv, headers=headers, after="\n".join(over))
+    unknown = []
+    for row in report.rows:
+        spent = Spent(*(row[at[name]] for name in ("cost_usd", "unpriced_tokens", "silent_attempts")))
+        if why := telling.unknowns(spent):
+            unknown.append(f"spent on {row[at['key']]}: {telling.spent(spent)} ({why})")
+    show(report, as_json=as_json, as_csv=as_csv, headers=headers, after="\n".join([*unknown, *over]))
     return 0
 
 
@@ -91,7 +94,7 @@ def _budget(as_json: bool, as_csv: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def import_(as_json: bool) -> int:
     """Read the costs of your own Claude Code and Codex sessions in this repository."""
-    from br3.cli.output import count, emit_json
+    from br3.cli.output import emit_json
     from br3.dispatch.importing import import_costs
 
     shown = 0
@@ -123,14 +126,14 @@ def import_(as_json: bool) -> int:
         click.echo("nothing is new since the last import")
         return 0
     click.echo(
-        f"{count(scanned.messages, 'new message')} in {count(scanned.files_read, 'transcript')}; next: br3 costs"
+        f"{counted(scanned.messages, 'new message')} in {counted(scanned.files_read, 'transcript')}; next: br3 costs"
     )
     if scanned.elsewhere:
-        click.echo(f"{count(scanned.elsewhere, 'message')} of other projects left out")
+        click.echo(f"{counted(scanned.elsewhere, 'message')} of other projects left out")
     for model, messages in sorted(scanned.unpriced_models.items()):
         click.echo(
-            f"no price is known for {model} ({count(messages, 'message')}); ~/.config/br3/models.toml can say one"
+            f"no price is known for {model} ({counted(messages, 'message')}); ~/.config/br3/models.toml can say one"
         )
     if scanned.skipped_lines:
-        click.echo(f"{count(scanned.skipped_lines, 'line')} could not be read")
+        click.echo(f"{counted(scanned.skipped_lines, 'line')} could not be read")
     return 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from br3.cli.context import json_option, repository
+from br3.cli.groups import Group
+from br3.wording import counted
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """The analytics file: its shape, its size, making it again."""
 
@@ -97,8 +99,8 @@ def rebuild(as_json: bool) -> int:
         emit_json(facts)
     else:
         click.echo(
-            f"{folded.events:,} events of {folded.segments:,} segments"
-            + (f"; {folded.rejected:,} lines could not be read (br3 doctor)" if folded.rejected else "")
+            f"{counted(folded.events, 'event')} of {counted(folded.segments, 'segment')}"
+            + (f"; {counted(folded.rejected, 'line')} could not be read (br3 doctor)" if folded.rejected else "")
         )
     return 0
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from br3.cli import completing
 from br3.cli.context import json_option, plan_option, repository
 
 if TYPE_CHECKING:
-    from br3.dispatch.forecasting import Forecast, Ground
+    from br3.api.estimating import Estimates
+    from br3.dispatch.forecasting import Forecast
     from br3.estimate.estimating import Estimate, UsdRange
     from br3.models.cascade import Decision
     from br3.plan.model import Plan
@@ -20,9 +22,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", nargs=-1)
+@click.argument("what", nargs=-1, shell_complete=completing.builds)
 @click.option("--ai", is_flag=True, help="Ask Claude for three ratings of each text; costs a fraction of a cent.")
-@click.option("--model", "models", multiple=True, help="Estimate for this model; may be given more than once.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    shell_complete=completing.models,
+    help="Estimate for this model; may be given more than once.",
+)
 @click.option("--replay", type=click.Path(path_type=Path, dir_okay=False), help="Back-test over past runs.")
 @click.option("--report", is_flag=True, help="How good the estimates of your own runs were.")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="With --report: draw it into this file.")
@@ -48,41 +56,24 @@ def estimate(
         return _replay(replay, as_json)
     if report or svg:
         return _report(svg, as_json)
+    from br3.api.estimating import estimate_all
+    from br3.cli.output import emit_json
+
     repo = repository()
     plan, text = _asked(repo, plan_file, what)
-    from dataclasses import asdict
-
-    from br3.cli.output import emit_json
-    from br3.dispatch import forecasting
-
-    ground = forecasting.ground_of(repo, forecasting.base_commit(repo, plan.base if plan else None))
-    _warn(ground)
-    if text is not None:
-        ladder = models or forecasting.models_for(None, "auto", None)
-        found = [forecasting.forecast_text(ground, text, ladder, ai=ai)]
-    else:
-        from br3.dispatch.sessions import chosen
-
-        assert plan is not None
-        wanted = chosen(plan, what)
-        found = [forecasting.forecast(ground, plan, build, ai=ai or plan.estimate.ai) for build in wanted]
-    record_spent(repo, found)
+    found = estimate_all(repo, plan, what, text, models, ai=ai)
+    _warn(found.warning)
     if as_json:
-        pairs = forecasting.likely_overlaps(plan, _files(found))
-        data: dict[str, Any] = {"builds": [forecasting.as_json(one) for one in found]}
-        data["overlaps"] = [asdict(pair) for pair in pairs]
-        if plan is not None and len(found) == len(plan.builds):
-            data["landing_order"] = forecasting.landing_order_for(plan, pairs)
-        emit_json(data)
+        emit_json(found.as_json())
         return 0
-    _show(found, plan)
+    _show(found)
     return 0
 
 
 @click.command()
 @click.argument("text")
 @click.option("--cost-limit", type=click.FloatRange(min=0), metavar="USD", help="Leave out what costs more.")
-@click.option("--model", help="Take this one, and be told whether it looks right.")
+@click.option("--model", shell_complete=completing.models, help="Take this one, and be told whether it looks right.")
 @click.option("--file", "files", multiple=True, help="A file that will be changed; may be given more than once.")
 @json_option
 def route(text: str, cost_limit: float | None, model: str | None, files: tuple[str, ...], as_json: bool) -> int:
@@ -95,7 +86,7 @@ def route(text: str, cost_limit: float | None, model: str | None, files: tuple[s
 
     repo = repository()
     ground = forecasting.ground_of(repo, forecasting.base_commit(repo, None))
-    _warn(ground)
+    _warn(ground.warning)
     ladder = forecasting.models_for(None, model or "auto", None)
     found = forecasting.forecast_text(ground, _text(text), ladder, paths=files)
     decision = forecasting.decided(found.estimate, ladder, ground.tried, "cascade", model or "auto", cost_limit)
@@ -143,9 +134,9 @@ def _text(given: str) -> str:
     return text
 
 
-def _warn(ground: Ground) -> None:
-    if ground.warning:
-        click.echo(f"{click.style('warning:', fg='yellow')} {ground.warning}", err=True)
+def _warn(warning: str | None) -> None:
+    if warning:
+        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
 
 
 def show_forecasts(found: Sequence[Forecast], *, err: bool = False) -> None:
@@ -174,11 +165,9 @@ def show_forecasts(found: Sequence[Forecast], *, err: bool = False) -> None:
     click.echo(table(heads, rows, right=(2,)), err=err)
 
 
-def _show(found: Sequence[Forecast], plan: Plan | None) -> None:
-    from br3.dispatch import forecasting
-
-    show_forecasts(found)
-    for one in found:
+def _show(found: Estimates) -> None:
+    show_forecasts(found.builds)
+    for one in found.builds:
         made = one.estimate
         name = f"{one.build}: " if one.build else ""
         click.echo("")
@@ -193,15 +182,14 @@ def _show(found: Sequence[Forecast], plan: Plan | None) -> None:
                 click.echo(f"  {click.style('warning:', fg='yellow')} {one.decision.warning}")
         if made.offline_because:
             click.echo(f"  without Claude's ratings: {made.offline_because}")
-    pairs = forecasting.likely_overlaps(plan, _files(found))
-    if pairs:
+    if found.overlaps:
         click.echo("")
-    for pair in pairs:
+    for pair in found.overlaps:
         click.echo(f"{click.style('warning:', fg='yellow')} {pair.said}", err=True)
-    if pairs and plan is not None and len(found) == len(plan.builds):
-        order = " → ".join(forecasting.landing_order_for(plan, pairs))
+    if found.overlaps and found.landing_order is not None:
+        order = " → ".join(found.landing_order)
         click.echo(f"the fewest conflicts, probably, when they land in this order: {order}")
-    click.echo("\n" + _experience(found[0].estimate))
+    click.echo("\n" + _experience(found.builds[0].estimate))
 
 
 def _experience(made: Estimate) -> str:
@@ -213,28 +201,6 @@ def _experience(made: Estimate) -> str:
 
 def _minutes(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def _files(found: Sequence[Forecast]) -> dict[str, Sequence[tuple[str, float]]]:
-    return {one.build: one.estimate.files for one in found if one.build}
-
-
-def record_spent(repo: Repository, found: Sequence[Forecast]) -> None:
-    """What asking Claude has cost is usage like any other."""
-    from datetime import UTC, datetime
-
-    from br3.agents import Usage
-    from br3.models import Tokens
-    from br3.telemetry import Journal
-
-    for one in found:
-        spent = one.rated.spent if one.rated is not None else None
-        if spent is None or spent.tokens == Tokens():
-            continue
-        counts = (spent.tokens.input, spent.tokens.output, spent.tokens.cache_write_5m, spent.tokens.cache_read)
-        usage = Usage(spent.model, *counts, source="estimate")
-        data = usage.priced(datetime.now(UTC)).as_data()
-        Journal(repo.common_dir).append("usage.recorded", **data)
 
 
 def _record_decision(repo: Repository, decision: Decision | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from br3.cli.context import repository
+from br3.report.wording import seconds, usd
+from br3.wording import counted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from br3.analytics.reports import Report
+    from br3.dispatch.observing import TakenUp
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,20 +37,17 @@ def form_options(function: F) -> F:
 @contextmanager
 def figures(*, confined: bool = False) -> Iterator[DuckDBPyConnection]:
     """The analytics with everything in them that the journal has; says so when they could not be brought up to date."""
-    from br3.analytics.store import reading
-    from br3.dispatch.observing import take_up
+    from br3.api.figures import fresh
 
-    repo = repository()
-    taken = take_up(repo.common_dir, repo.home)
-    if taken.broken is not None:
-        raise taken.broken
+    with fresh(repository(), _tell, confined=confined) as db:
+        yield db
+
+
+def _tell(taken: TakenUp) -> None:
     for warning in taken.warnings:
         click.echo(warning, err=True)
-    if taken.folded:
-        for alert in taken.folded.raised:
-            click.echo(f"{click.style('alert:', fg='yellow', bold=True)} {alert.message}", err=True)
-    with reading(repo.common_dir, confined=confined) as db:
-        yield db
+    for alert in taken.folded.raised if taken.folded else ():
+        click.echo(f"{click.style('alert:', fg='yellow', bold=True)} {alert.message}", err=True)
 
 
 def show(
@@ -91,6 +91,19 @@ def show(
         click.echo(after)
 
 
+def in_all(amount: Decimal | None, totals: Mapping[str, Any]) -> tuple[str, str]:
+    """What was paid in all, as far as it is known, and who did not say what they took; the latter may be empty."""
+    from br3.report import telling
+    from br3.report.facts import Spent
+
+    silent, unanswered = totals["silent_attempts"], totals["unanswered_requests"]
+    why = [said] if (said := telling.unknowns(Spent(silent_attempts=silent))) else []
+    if unanswered:
+        why.append(f"{counted(unanswered, 'request')} to a model {'was' if unanswered == 1 else 'were'} not answered")
+    paid = Spent(amount, totals["unpriced_tokens"], silent + unanswered)
+    return telling.UNKNOWN if amount is None else telling.spent(paid), "; ".join(why)
+
+
 def write_csv(report: Report) -> None:
     """The columns and rows as RFC 4180 has them; what is not known is empty."""
     import csv
@@ -126,20 +139,3 @@ def cell(value: Any, column: str) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     return str(value)
-
-
-def usd(value: Any) -> str:
-    """Dollars as people read them: cents, and four places below one cent."""
-    amount = Decimal(str(value))
-    return f"{amount:,.4f} USD" if abs(amount) < Decimal("0.1") and amount else f"{amount:,.2f} USD"
-
-
-def seconds(value: float) -> str:
-    """A duration: 0.16 s, 42 s, 3 min 05 s, 2 h 10 min."""
-    if value < 10:
-        return f"{value:.2f} s"
-    if value < 60:
-        return f"{value:.0f} s"
-    if value < 3600:
-        return f"{int(value) // 60} min {int(value) % 60:02d} s"
-    return f"{int(value) // 3600} h {int(value) % 3600 // 60:02d} min"

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from br3.cli.context import json_option, load_plan, plan_option, repository
+from br3.cli.groups import Group
 from br3.errors import Br3Error, UsageError
+from br3.wording import counted
 
 if TYPE_CHECKING:
     from br3.hooks.installing import Done
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from br3.repo.worktrees import Repository
 
 
-@click.group()
+@click.group(cls=Group)
 def hooks() -> None:
     """Install br3's git hooks, see what they guard, take them out.
 
@@ -39,7 +41,7 @@ def install(form: str | None, tracked: bool, outside: bool, plan_file: Path | No
 
     A hook that is there already is called first, and comes back byte for byte with `br3 hooks uninstall`.
     """
-    from br3.cli.output import count, emit_json
+    from br3.cli.output import emit_json
     from br3.hooks import compiling, installing
 
     repo = repository()
@@ -50,7 +52,7 @@ def install(form: str | None, tracked: bool, outside: bool, plan_file: Path | No
         return 0
     where = "git's configuration of this repository" if done.directory is None else _short(done.directory)
     here = repo.worktree is not None and done.directory is not None and _is_in(done.directory, repo)
-    click.echo(f"{count(len(done.hooks), 'hook')} in {where}, for {'this worktree' if here else 'all its worktrees'}")
+    click.echo(f"{counted(len(done.hooks), 'hook')} in {where}, for {'this worktree' if here else 'all its worktrees'}")
     for hook, maker in done.kept.items():
         click.echo(f"  {hook}: {maker} is called first")
     for note in done.notes:
@@ -139,10 +141,10 @@ def setup() -> int:
     if plan is None:
         raise UsageError("no plan was compiled for the hooks", hint="br3 hooks install, where br3.toml is")
     done = provision(repo, plan, Journal(repo.common_dir), lambda command: click.echo(f"$ {command}"))
-    if done == "busy":
+    if done.how == "busy":
         click.echo(f"it is being set up just now: tail -f {log_of(repo, repo.worktree or Path.cwd())}")
     else:
-        click.echo("it is set up already" if done == "unchanged" else f"{repo.worktree}: {done}")
+        click.echo("it is set up already" if done.how == "unchanged" else f"{repo.worktree}: {done.how}")
     return 0
 
 
@@ -166,7 +168,7 @@ def plan_if_sound(repo: Repository) -> Plan | None:
 
 
 def _is_a_build_s(worktree: Path) -> bool:
-    from br3.workspace.preparing import read_notes
+    from br3.workspace.notes import read_notes
 
     return bool(read_notes(worktree).get("build"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from br3.cli import completing
 from br3.cli.context import pick, repository
 
 if TYPE_CHECKING:
@@ -16,11 +19,19 @@ if TYPE_CHECKING:
     from br3.dispatch.sessions import Session
     from br3.plan.model import Build
 
+# A sequence for a terminal; a colour is the group. Texts (titles, links) go on to their end.
+_ESCAPE = re.compile(r"(\x1b\[[\d;:]*m)|\x1b(?:[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])?")
+
 
 @click.command()
-@click.argument("build")
+@click.argument("build", shell_complete=completing.builds)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing until the build has ended.")
-@click.option("--run", "run_id", help="Another run than the newest; the beginning of its id is enough.")
+@click.option(
+    "--run",
+    "run_id",
+    shell_complete=completing.runs,
+    help="Another run than the newest; the beginning of its id is enough.",
+)
 @click.option("--raw", is_flag=True, help="Agents' output as they wrote it.")
 def logs(build: str, follow: bool, run_id: str | None, raw: bool) -> int:
     """Show what a build's agent and verification printed."""
@@ -73,7 +84,7 @@ def _print_new(session: Session, path: Path, followed: dict[Path, Followed], raw
     from br3.agents.following import Followed
 
     render = None if raw or path.name != "stdout.log" else _renderer(session, path)
-    printed = 0
+    printed, terminal = 0, sys.stdout.isatty()
 
     def show(line: bytes) -> None:
         nonlocal printed
@@ -82,7 +93,7 @@ def _print_new(session: Session, path: Path, followed: dict[Path, Followed], raw
         printed += 1
         text = line.decode(errors="replace") if render is None else render(line)
         if text is not None:
-            click.echo(session.journal.redact(text))
+            click.echo(session.journal.redact(text if raw or not terminal else tame(text)))
 
     new = path not in followed
     source = followed.setdefault(path, Followed(path))
@@ -95,6 +106,19 @@ def _print_new(session: Session, path: Path, followed: dict[Path, Followed], raw
         if verdict:
             click.echo(click.style(verdict, dim=True))
     return printed
+
+
+def tame(text: str) -> str:
+    """What an agent printed, with its colours, without all else that a terminal would obey."""
+    colours = False
+    said = []
+    for place, part in enumerate(_ESCAPE.split(text.rstrip("\r"))):
+        if place % 2 == 0:
+            said.append("".join(c if c.isprintable() or c in "\n\t" else " " for c in part))
+        elif part:
+            colours = True
+            said.append(part)
+    return "".join([*said, "\x1b[0m"] if colours else said)
 
 
 def _verdict(session: Session, path: Path) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from br3.cli import completing
 from br3.cli.context import json_option
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("pattern", required=False)
+@click.argument("pattern", required=False, shell_complete=completing.models)
 @click.option("--all", "every", is_flag=True, help="All that the catalog knows, not the newest of each family only.")
 @json_option
 def models(pattern: str | None, every: bool, as_json: bool) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 import click
@@ -19,6 +20,11 @@ def emit_json(data: dict[str, Any]) -> None:
     click.echo(json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, indent=2, default=str))
 
 
+def emit_json_line(data: dict[str, Any]) -> None:
+    """The same in one line, for what is printed more than once."""
+    click.echo(json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, default=str))
+
+
 def emit_error(error: Br3Error, *, as_json: bool = False) -> None:
     """Print what happened and, on a second line, what to do next, on standard error.
 
@@ -32,17 +38,30 @@ def emit_error(error: Br3Error, *, as_json: bool = False) -> None:
         click.echo(f"{click.style('next:', fg='cyan', bold=True)}  {error.hint}", err=True)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[int] = (),
+    width: int | None = None,
+    giving_way: Sequence[str] = (),
+) -> str:
     """Columns as wide as their widest cell, two spaces apart; ``right`` names right-aligned columns.
 
-    Cells may carry ANSI styles: widths are counted without them.
+    Cells may carry ANSI styles: widths are counted without them. Where it is wider than ``width`` the columns under the
+    heads ``giving_way`` are left out, the first one first, until it fits.
     """
     grid = [[click.style(head, dim=True) for head in headers], *[list(row) for row in rows]]
     widths = [max(_width(row[i]) for row in grid) for i in range(len(headers))]
+    shown = list(range(len(headers)))
+    for head in giving_way:
+        if width is None or sum(widths[i] + 2 for i in shown) - 2 <= width:
+            break
+        shown = [i for i in shown if headers[i] != head]
     lines = []
     for row in grid:
         cells = []
-        for i, cell in enumerate(row):
+        for i, cell in ((i, row[i]) for i in shown):
             gap = " " * (widths[i] - _width(cell))
             cells.append(gap + cell if i in right else cell + gap)
         lines.append("  ".join(cells).rstrip())
@@ -56,6 +75,15 @@ def _width(cell: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in plain)
 
 
-def count(number: int, thing: str) -> str:
-    """A number and its noun: 1 build, 2 builds."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def show_gone(ignored: Mapping[str, Sequence[str]], lost: Mapping[str, str], given_up: Mapping[str, str]) -> None:
+    """What went with worktrees, by name: ignored files, what force gave up, and branches (how to have them back)."""
+    from br3.guard.findings import printable
+
+    for name, files in ignored.items():
+        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+        click.echo(f"ignored files went with {printable(name)}: {', '.join(map(printable, files[:5]))}{more}")
+    for name, reason in lost.items():
+        click.echo(f"gone by force: {printable(name)}: {reason}")
+    for branch, commit in given_up.items():
+        back = f"git {'update-ref' if branch.startswith('refs/') else 'branch'} {quote(branch)}"
+        click.echo(f"given up: {printable(branch)} was at {commit} ({back} {commit} brings it back)")

@@ -1,10 +1,16 @@
-"""``br3 plan``: check the plan, or show what it will do."""
+"""``br3 plan``: check the plan, or show what it will do; the ways to a plan stand in modules of their own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from br3.cli.groups import Group
+from br3.cli.plan_import import import_
+from br3.cli.plan_new import new
+from br3.cli.plan_split import split
+from br3.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,9 +28,13 @@ _FILE = click.argument("file", required=False, type=click.Path(dir_okay=False))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-@click.group()
+@click.group(cls=Group)
 def plan() -> None:
-    """Check the plan, or show its builds and their order."""
+    """Check or show the plan; make one from a brief, answers or a goal."""
+
+
+for _command in (import_, new, split):
+    plan.add_command(_command)
 
 
 @plan.command()
@@ -36,8 +46,10 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
 
     FILE is the nearest br3.toml when it is not given. Exits with 2 when there are problems.
     """
+    from br3.plan.loading import look_at
+
     path = _path(file)
-    checked = _checked(path)
+    checked = look_at(path)
     pairs = _likely_overlaps(checked, path)
     if as_json:
         _emit_checked(checked, pairs)
@@ -77,19 +89,6 @@ def _path(file: str | None) -> Path:
     from br3.plan.location import find
 
     return Path(file) if file else find(Path.cwd())
-
-
-def _checked(path: Path) -> Checked:
-    import os
-    from pathlib import Path
-
-    from br3.plan.checking import check
-    from br3.plan.settings import gather
-    from br3.repo.refs import accepts_branch
-    from br3.repo.runner import Git
-
-    git = Git(Path.cwd())
-    return check(path, git_accepts_branch=lambda name: accepts_branch(git, name), settings=gather({}, os.environ))
 
 
 def _likely_overlaps(checked: Checked, path: Path) -> list[Overlap]:
@@ -134,25 +133,21 @@ def _print_checked(checked: Checked, path: Path) -> None:
     for warning in checked.warnings:
         click.echo(f"warning: {warning}", err=True)
     if checked.problems:
-        click.echo(_count(len(checked.problems), "problem"), err=True)
+        click.echo(counted(len(checked.problems), "problem"), err=True)
     elif checked.plan:
         click.echo(f"{said(path)} is fine: {_summary(checked.plan)}")
 
 
 def _summary(plan: Plan) -> str:
     parts = [
-        _count(len(plan.builds), "build"),
-        _count(sum(len(build.tasks) for build in plan.builds), "task"),
+        counted(len(plan.builds), "build"),
+        counted(sum(len(build.tasks) for build in plan.builds), "task"),
         f"{plan.jobs} at once",
         f"base {plan.base}",
     ]
     if plan.budget_usd:
         parts.append(f"budget ${plan.budget_usd}")
     return ", ".join(parts)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _ordered(build: Build) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from br3.cli import completing
 from br3.cli.context import current, pick, repository
 
 
 @click.command()
-@click.argument("build")
+@click.argument("build", shell_complete=completing.builds)
 @click.option("--copy", is_flag=True, help="Put it on the clipboard instead of printing it.")
 def prompt(build: str, copy: bool) -> int:
     """Print what to paste into an interactive agent.

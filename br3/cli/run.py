@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from br3.cli.context import (
-    ask_yes_no,
-    json_option,
-    load_plan,
-    plan_option,
-    repository,
-    require_identity,
-    require_trust,
-    trust_option,
-)
+from br3.cli import completing
+from br3.cli.context import ask_yes_no, consent, json_option, plan_option, trust_option, workspace
+from br3.wording import counted
 
 if TYPE_CHECKING:
-    from br3.dispatch.dispatching import Outcome
-    from br3.dispatch.forecasting import Forecast
+    from br3.api.running import Cost
+    from br3.dispatch.outcome import Outcome
     from br3.dispatch.sessions import Session
     from br3.dispatch.standing import Standing
-    from br3.plan.model import Build, Plan
-    from br3.repo.worktrees import Repository
+    from br3.plan.model import Build
 
 
 @click.command()
-@click.argument("builds", nargs=-1)
-@click.option("-j", "--jobs", type=click.IntRange(1, 256), help="Builds at once.  [default: the plan's jobs]")
-@click.option("--agent", help="Use this agent (claude, codex, shell, manual, …) for every task.")
-@click.option("--model", help="Use this model for every task.")
+@click.argument("builds", nargs=-1, shell_complete=completing.builds)
+@click.option(
+    "-j", "--jobs", metavar="N", help="Builds at once; auto: by cores, memory and disk.  [default: the plan's jobs]"
+)
+@click.option(
+    "--agent", shell_complete=completing.agents, help="Use this agent (claude, codex, shell, manual, …) for every task."
+)
+@click.option("--model", shell_complete=completing.models, help="Use this model for every task.")
 @click.option("--policy", type=click.Choice(["cascade", "fixed", "best"]), help="Which model begins, where it is open.")
 @click.option("--retries", type=click.IntRange(0, 20), help="Further attempts for a task, and repairs for a build.")
 @click.option("--timeout", help="Longest time of one attempt, such as 90m.")
+@click.option("-d", "--detach", is_flag=True, help="Leave it to a process of its own; br3 attach follows it.")
 @click.option("--yes", is_flag=True, help="Spend without being asked, also more than expected.")
 @click.option("--budget", "budget_usd", type=float, metavar="USD", help="Most that the whole run may cost.")
 @plan_option
@@ -43,13 +39,14 @@ if TYPE_CHECKING:
 @json_option
 def run(
     builds: tuple[str, ...],
-    jobs: int | None,
+    jobs: str | None,
     agent: str | None,
     model: str | None,
     policy: str | None,
     retries: int | None,
     timeout: str | None,
     budget_usd: float | None,
+    detach: bool,
     yes: bool,
     plan_file: Path | None,
     trusted: bool,
@@ -62,145 +59,82 @@ def run(
 
     Called again, it goes on where it was: completed tasks are not repeated; when the last `br3 run` was killed, the
     orchestrators that still live are attached to. Ctrl-C stops everything that was started and keeps all work.
+    With --detach br3 cancel does that.
     """
-    from br3.cli.output import count
+    from br3.api import running
+    from br3.cli.output import emit_json
     from br3.cli.progress import progress
-    from br3.dispatch.dispatching import Dispatcher, missing_agents, odd_keys
-    from br3.dispatch.sessions import begin, chosen
+    from br3.dispatch import detached, sessions
+    from br3.orchestrator import control
+    from br3.telemetry import LockHeld
 
-    repo = repository()
-    require_identity(repo)
-    plan, path = load_plan(
-        repo,
-        plan_file,
-        jobs=jobs,
-        agent=agent,
-        model=model,
-        policy=policy,
-        retries=retries,
-        timeout=timeout,
-        budget_usd=budget_usd,
+    settings = {
+        "jobs": jobs,
+        "agent": agent,
+        "model": model,
+        "policy": policy,
+        "retries": retries,
+        "timeout": timeout,
+        "budget_usd": budget_usd,
+    }
+    begun = running.begin(
+        workspace(plan_file),
+        builds,
+        settings,
+        consent(trusted),
+        lambda cost: _ask_before_spending(cost, yes, as_json),
+        lambda complaint: click.echo(f"warning: {complaint}", err=True),
     )
-    wanted = chosen(plan, builds)
-    done = _nothing_to_do(repo, plan, wanted)
-    if done is not None:
-        return _say_done(done, wanted, as_json)
-    missing_agents(plan, wanted)
-    require_trust(repo.common_dir, plan, trusted)
-    for complaint in odd_keys(repo.worktree, wanted):
-        click.echo(f"warning: {complaint}", err=True)
-    forecasts = _ask_before_spending(repo, plan, wanted, yes, as_json)
-    session = begin(repo, plan, path)
-    _keep(session, forecasts)
+    plan, session, wanted = begun.plan, begun.session, begun.builds
+    if begun.done:
+        return _say_done(session, wanted, as_json)
     for line in session.news:
         click.echo(line, err=True)
     if not as_json:
-        click.echo(f"run {session.run}: {count(len(wanted), 'build')}, {plan.jobs} at once", err=True)
-    with progress([build.id for build in wanted]) as shown:
-        outcome = Dispatcher(session, wanted, shown, jobs=plan.jobs).run()
+        click.echo(f"run {session.run}: {counted(len(wanted), 'build')}, {plan.jobs} at once", err=True)
+    if control.pause_of(control.asked(session.run_dir), None) is not None:
+        click.echo(f"run {session.run} is paused; br3 resume lets it go on", err=True)
+    if detach:
+        try:
+            pid, log = detached.start(session, wanted, jobs=plan.jobs, module="br3.cli.detached")
+        except LockHeld:
+            session = sessions.begin(begun.repository, plan, begun.file, wanted)  # as begun.dispatch does
+            for line in session.news:
+                click.echo(line, err=True)
+            pid, log = detached.start(session, wanted, jobs=plan.jobs, module="br3.cli.detached")
+        if as_json:
+            emit_json({"run": session.run, "pid": pid, "log": str(log)})
+            return 0
+        click.echo(f"at work as process {pid}, in a session of its own; its log: {log}", err=True)
+        click.echo("next: br3 attach (follow it) · br3 status · br3 pause, resume, cancel, tell", err=True)
+        click.echo(session.run)
+        return 0
+    with progress([build.id for build in wanted], running.done_before(session, wanted)) as shown:
+        session, outcome = begun.dispatch(shown)
     session.refresh()
-    _report(session, wanted, outcome, as_json)
+    report(session, wanted, outcome, as_json)
     return outcome.exit_code
 
 
-def _ask_before_spending(repo: Repository, plan: Plan, wanted: list[Build], yes: bool, as_json: bool) -> list[Forecast]:
-    """Show what it will take; refused where that is above a limit and nobody says yes. Agents without a price are free.
+def _ask_before_spending(cost: Cost, yes: bool, as_json: bool) -> bool:
+    """Show what it will take; where that is above a limit somebody has to say yes."""
+    if cost.trouble:
+        click.echo(f"{click.style('warning:', fg='yellow')} {cost.trouble}", err=True)
+    if cost.forecasts and not as_json:
+        from br3.cli.estimate import show_forecasts
 
-    What is verified or landed already, and what an unfinished run has been asked about, is not asked again.
-    """
-    from br3.plan.model import UNPRICED
-
-    priced = [build for build in wanted if any(task.agent not in UNPRICED for task in build.tasks)]
-    priced = _still_to_do(repo, plan, priced) if priced else []
-    if not priced:
-        return []
-    from br3.cli.estimate import record_spent, show_forecasts
-    from br3.dispatch import forecasting
-    from br3.errors import Br3Error, OverBudget
-
-    try:
-        ground = forecasting.ground_of(repo, forecasting.base_commit(repo, plan.base))
-        found = [forecasting.forecast(ground, plan, build, ai=plan.estimate.ai) for build in priced]
-    except (Br3Error, ArithmeticError, ValueError, OSError) as error:
-        # An aid: what stands in its way must not stand in the way of the work. Budgets hold all the same.
-        click.echo(f"{click.style('warning:', fg='yellow')} there is no estimate: {error}", err=True)
-        return []
-    record_spent(repo, found)
-    if not as_json:
-        show_forecasts(found, err=True)
-        if any(one.estimate.prior_only for one in found):
+        show_forecasts(cost.forecasts, err=True)
+        if any(one.estimate.prior_only for one in cost.forecasts):
             click.echo("prior only: other people's medians, until five own runs are known (br3 estimate)", err=True)
-    _, p90 = forecasting.summed(found)
-    limits = [("[plan] budget_usd", plan.budget_usd), ("[plan] daily_budget_usd", plan.daily_budget_usd)]
-    limits.append(("[estimate] confirm_above_usd", plan.estimate.confirm_above_usd))
-    over = [(name, limit) for name, limit in limits if limit and p90 > Decimal(limit)]
-    above = [f"this may cost {p90:.2f} USD (P90), and {name} is {limit}" for name, limit in over]
-    for build, one in zip(priced, found, strict=True):
-        usd = one.usd()
-        if usd is not None and build.budget_usd and usd[1] > Decimal(build.budget_usd):
-            above.append(f"{build.id} may cost {usd[1]:.2f} USD (P90), and its budget_usd is {build.budget_usd}")
-    if above and not yes:
-        said = above[0]
-        ask = ask_yes_no()
-        if ask is None or not ask(f"{said}. Begin?"):
-            raise OverBudget(f"{said}; nothing was begun", hint="br3 run --yes begins all the same; budgets still hold")
-    return found
-
-
-def _still_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> list[Build]:
-    from br3.dispatch.standing import standings
-    from br3.orchestrator.choosing import FORECASTS
-    from br3.telemetry.replay import RUN_ENDED
-
-    session = _newest_of(repo, plan)
-    if session is None:
-        return wanted
-    if session.view.state not in RUN_ENDED and (session.run_dir / FORECASTS).exists():
-        return []
-    done = {s.id for s in standings(session, wanted) if s.landed or s.verified}
-    return [build for build in wanted if build.id not in done]
-
-
-def _keep(session: Session, forecasts: list[Forecast]) -> None:
-    """What was forecast, for the orchestrators and for later reports."""
-    if not forecasts:
-        return
-    from br3.dispatch.forecasting import write
-
-    write(session.run_dir, forecasts, session.plan.estimate.stop_at)
-    for one in forecasts:
-        if one.priced:
-            data = one.estimate.event(one.model, kind=one.agent)
-            session.journal.append("estimate.made", run=session.run, build=one.build, **data)
-
-
-def _nothing_to_do(repo: Repository, plan: Plan, wanted: list[Build]) -> Session | None:
-    """The newest run, when it is of this very plan and all that is asked for is verified or landed as it stands."""
-    from br3.dispatch.standing import standings
-
-    session = _newest_of(repo, plan)
-    if session is None or session.view.state != "completed":
-        return None
-    done = all(s.landed or s.verified for s in standings(session, wanted))
-    return session if done else None
-
-
-def _newest_of(repo: Repository, plan: Plan) -> Session | None:
-    """The newest run, when it is of this very plan."""
-    from br3.dispatch.sessions import find
-    from br3.errors import Br3Error
-    from br3.plan.frozen import digest
-
-    try:
-        session = find(repo)
-    except Br3Error:
-        return None  # begin says what is wrong with it
-    return session if session is not None and session.digest == digest(plan) else None
+    if not cost.above or yes:
+        return True
+    ask = ask_yes_no()
+    return ask is not None and ask(f"{cost.above[0]}. Begin?")
 
 
 def _say_done(session: Session, wanted: list[Build], as_json: bool) -> int:
+    from br3.api.looking import summary
     from br3.cli.output import emit_json
-    from br3.cli.status import summary
     from br3.dispatch.standing import standings
 
     found = standings(session, wanted)
@@ -209,14 +143,16 @@ def _say_done(session: Session, wanted: list[Build], as_json: bool) -> int:
     elif all(s.landed for s in found):
         click.echo(f"{_all(found)} landed on {session.plan.base} already; change the plan for more")
     else:
-        click.echo(f"{_all(found)} verified; next: br3 finish (or br3 merge)")
+        _say_good(found)
     return 0
 
 
-def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bool) -> None:
+def report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bool) -> None:
+    """What came of a run: a row per build, why each failed and where to look, and what to do next."""
+    from br3.api.looking import summary
     from br3.cli.logs import last_lines
     from br3.cli.output import emit_json
-    from br3.cli.status import builds_table, summary
+    from br3.cli.status import builds_table
     from br3.dispatch.standing import standings
 
     found = standings(session, wanted)
@@ -245,16 +181,27 @@ def _report(session: Session, wanted: list[Build], outcome: Outcome, as_json: bo
 
 
 def _all(found: list[Standing]) -> str:
-    return "the build is" if len(found) == 1 else f"all {len(found)} builds are"
+    return {1: "the build is", 2: "both builds are"}.get(len(found), f"all {len(found)} builds are")
+
+
+def _say_good(found: list[Standing]) -> None:
+    landed, aside = sum(one.landed for one in found), [one for one in found if one.aside and not one.landed]
+    for one in aside:
+        click.echo(f"{one.id} was put aside by the last landing: {one.aside}")
+    if aside:
+        click.echo("next: change what is in the way, on its branch or on base, then br3 merge tries again")
+        return
+    how = f"{_all(found)} verified"
+    if landed:
+        how = f"{counted(len(found) - landed, 'build')} verified, {landed} landed before"
+    click.echo(f"{how}; next: br3 finish (or br3 merge)")
 
 
 def _say_next(outcome: Outcome, found: list[Standing]) -> None:
-    from br3.cli.output import count
-
     if outcome.state == "completed" and all(s.landed for s in found):
         click.echo(f"{_all(found)} landed already")
     elif outcome.state == "completed":
-        click.echo(f"{_all(found)} verified; next: br3 finish (or br3 merge)")
+        _say_good(found)
     elif outcome.state == "cancelled":
         click.echo("stopped; worktrees and commits are as they were left; br3 run goes on from here", err=True)
     elif outcome.state == "paused":
@@ -262,9 +209,15 @@ def _say_next(outcome: Outcome, found: list[Standing]) -> None:
     else:
         if outcome.waiting:
             click.echo(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
-        good = sum(view.state == "verified" for view in outcome.builds.values())
+        landed = sum(one.landed for one in found)
+        others = [one.id for one in found if not one.landed and not one.verified and one.id not in outcome.waiting]
+        good = sum(one.verified for one in found if not one.landed)
+        before = f", {landed} landed before" if landed else ""
+        logs = "BUILD shows the others, br3 run tries them again"
+        if len(others) == 1:
+            logs = f"{others[0]} shows why, br3 run tries it again"
         click.echo(
-            f"{good} of {count(len(outcome.builds), 'build')} verified; br3 logs BUILD shows the others, "
-            "br3 run tries them again" + (", br3 merge lands the verified ones" if good else ""),
+            f"{good} of {counted(len(found) - landed, 'build')} verified{before}; br3 logs {logs}"
+            + (f", br3 merge lands {'the verified one' if good == 1 else 'the verified ones'}" if good else ""),
             err=True,
         )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from br3.cli.context import json_option
-from br3.cli.output import count, emit_json, table
+from br3.cli.output import emit_json, table
 from br3.errors import Br3Error, UsageError
+from br3.wording import counted
 
 if TYPE_CHECKING:
     from br3.guard.findings import Finding, Outcome
@@ -165,7 +166,7 @@ def _update(place: _Place, outcome: Outcome, *, whole: bool, as_json: bool) -> i
     if as_json:
         emit_json({**_as_json(outcome), "baseline": {"added": added, "removed": removed}})
     else:
-        click.echo(f"{BASELINE}: {count(added, 'finding')} accepted, {removed} taken out")
+        click.echo(f"{BASELINE}: {counted(added, 'finding')} accepted, {removed} taken out")
         if added or removed:
             click.echo(f"next: look at them, then git add {BASELINE}")
     return 0
@@ -217,8 +218,8 @@ def _fixes(findings: list[Finding]) -> dict[str, list[str]]:
 
 
 def _summary(outcome: Outcome) -> str:
-    found = count(len(outcome.findings), "finding") if outcome.findings else "nothing found"
-    parts = [f"{found} in {count(outcome.scanned, 'file')}"]
+    found = counted(len(outcome.findings), "finding") if outcome.findings else "nothing found"
+    parts = [f"{found} in {counted(outcome.scanned, 'file')}"]
     if outcome.skipped:
         by = ", ".join(f"{number} {reason}" for reason, number in sorted(outcome.skipped.items()))
         parts.append(f"not looked at: {by}")

@@ -2,84 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from br3.cli import completing
 from br3.cli.context import json_option, pick, repository
+from br3.wording import counted
 
 if TYPE_CHECKING:
+    from br3.dispatch.conflicts import Pair
     from br3.dispatch.sessions import Session
     from br3.dispatch.standing import Standing
-    from br3.telemetry import Event
+    from br3.plan.model import Build
+    from br3.repo.objects import Commit
+    from br3.repo.worktrees import Repository
 
 
 @click.command()
-@click.argument("build", required=False)
-@click.option("--run", "run_id", help="Another run than the newest; the beginning of its id is enough.")
+@click.argument("build", required=False, shell_complete=completing.builds)
+@click.option("-w", "--watch", is_flag=True, help="Show it again as it changes, until Ctrl-C or the end of the run.")
+@click.option(
+    "--run",
+    "run_id",
+    shell_complete=completing.runs,
+    help="Another run than the newest; the beginning of its id is enough.",
+)
 @json_option
-def status(build: str | None, run_id: str | None, as_json: bool) -> int:
+def status(build: str | None, watch: bool, run_id: str | None, as_json: bool) -> int:
     """Show what every build is doing and what it has cost.
 
     States are replayed from the journal; verified and landed are what git says at this moment. With BUILD: its tasks,
-    attempts, commits, and what its agent reported.
+    attempts, commits, and what its agent reported. In the place of BUILD a run's id may stand.
     """
-    from br3.cli.output import emit_json
+    repo = repository()
+    build, run_id = _build_or_run(repo, build, run_id)
+    if watch:
+        from br3.cli import watching
+
+        return watching.watch(repo, build, run_id, as_json)
+    return show(repo, build, run_id, as_json)
+
+
+def _build_or_run(repo: Repository, name: str | None, run_id: str | None) -> tuple[str | None, str | None]:
+    """What a name means: a run's id begins with a day, and no build of the newest run is called so."""
+    if name is None or run_id is not None or not name[:8].isdigit() or len(name) < 8:
+        return name, run_id
     from br3.dispatch.sessions import find
+
+    session = find(repo)
+    builds = [build.id.casefold() for build in session.plan.builds] if session is not None else []
+    return (name, None) if name.casefold() in builds else (None, name)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What status shows, but for what the clock says. ``gone``: builds that have left the plan and not the disk;
+    ``commits``: of the one build that was asked for; ``base_gone``: there is no such branch."""
+
+    session: Session
+    found: list[Standing]
+    conflicts: list[Pair]
+    gone: list[Build]
+    commits: list[Commit]
+    base_gone: bool = False
+
+
+def look(repo: Repository, build: str | None, run_id: str | None) -> Picture | None:
+    """All that has to be asked of git and the journal; None when nothing has been run yet."""
+    from br3.dispatch.conflicts import known_conflicts
+    from br3.dispatch.sessions import departed, find
     from br3.dispatch.standing import standings
+    from br3.repo.refs import resolve
+
+    session = find(repo, run_id)
+    if session is None:
+        return None
+    found = standings(session, pick(session, [build] if build else []))
+    conflicts = known_conflicts(session, [standing.id for standing in found if standing.landed])
+    commits: list[Commit] = []
+    base_gone = resolve(repo.git, f"refs/heads/{session.plan.base}") is None
+    if build:
+        from br3.repo.objects import own_commits
+
+        one = found[0]
+        conflicts = [pair for pair in conflicts if one.id in (pair.a, pair.b)]
+        if one.start and one.commit and (one.has_work or one.landed):
+            base = None if one.landed or base_gone else session.plan.base
+            commits = own_commits(session.common_dir, one.start, one.commit, base)
+    gone = departed(session) if len(found) == len(session.plan.builds) else []
+    return Picture(session, found, conflicts, gone, commits, base_gone)
+
+
+def show(repo: Repository, build: str | None, run_id: str | None, as_json: bool) -> int:
+    from br3.cli.output import emit_json
     from br3.errors import UsageError
 
-    session = find(repository(), run_id)
-    if session is None:
-        if as_json:
-            emit_json({"run": None, "state": None, "builds": [], "alerts": []})
-            return 0
+    picture = look(repo, build, run_id)
+    if picture is None and as_json:
+        emit_json({"run": None, "state": None, "builds": [], "alerts": [], "conflicts": []})
+    elif picture is None:
         raise UsageError("nothing has been run in this repository yet", hint="br3 run, or br3 init for a first plan")
-    found = standings(session, pick(session, [build] if build else []))
-    if as_json:
-        emit_json(summary(session, found))
-        return 0
-    if build:
-        _detail(session, found[0])
-        return 0
-    click.echo(_headline(session))
-    click.echo(builds_table(found, session))
-    for line in _remarks(session, found):
-        click.echo(line)
+    elif as_json:
+        emit_json(drawn_as_json(picture))
+    else:
+        click.echo("\n".join(drawn(picture, build)))
     return 0
 
 
-def standing_alerts(events: Iterable[Event]) -> list[Event]:
-    """The alerts that have been raised and not cleared; of security violations those of the last day."""
-    standing: dict[str, Event] = {}
-    for event in events:  # in the order of time
-        rule = str(event.data.get("rule"))
-        if event.kind == "alert.raised":
-            standing[rule] = event
-        elif event.kind == "alert.cleared":
-            standing.pop(rule, None)
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-    # Nothing ever clears a violation; in `br3 telemetry alerts` it stays.
-    return [e for rule, e in standing.items() if not rule.startswith("violation ") or e.ts >= yesterday]
+def drawn_as_json(picture: Picture) -> dict[str, Any]:
+    """The object of ``status --json``."""
+    from br3.api.looking import summary
+
+    conflicts = [pair.as_json() for pair in picture.conflicts]
+    return {**summary(picture.session, picture.found), "conflicts": conflicts}
 
 
-def summary(session: Session, found: list[Standing]) -> dict[str, Any]:
-    """The shape of ``status --json`` and ``run --json``."""
-    return {
-        "run": session.run,
-        "state": session.view.state,
-        "plan": session.plan.name,
-        "base": session.plan.base,
-        "builds": [standing.as_json() for standing in found],
-        "alerts": [dict(event.data) for event in standing_alerts(session.events)],
-        "problems": session.view.problems,
-    }
+def drawn(picture: Picture, build: str | None) -> list[str]:
+    """The lines to show, of all builds or of the one that was asked for."""
+    if build:
+        return _detail(picture)
+    return [_headline(picture.session), builds_table(picture.found, picture.session), *_remarks(picture)]
 
 
 def builds_table(found: list[Standing], session: Session | None = None) -> str:
     """A row per build; with ``session`` also what was estimated of each before it began."""
+    import shutil
+    import sys
+
     from br3.cli.output import table
 
     expected = estimated(session) if session is not None else {}
@@ -104,7 +155,16 @@ def builds_table(found: list[Standing], session: Session | None = None) -> str:
         heads.insert(6, "estimated")
     if all(standing.build.branch == f"build/{standing.id}" for standing in found):
         heads, rows = heads[:-1], [row[:-1] for row in rows]  # the branch says nothing that the id does not
-    return table(heads, rows, right=[4, 5, 6, 7] if expected else [4, 5, 6])
+    # Columns in which nothing stands give way before the others.
+    narrowing = ["branch", "tokens", "tests", "estimated", "time", "cost"]
+    narrowing.sort(key=lambda head: head in heads and any(row[heads.index(head)] != "–" for row in rows))
+    return table(
+        heads,
+        rows,
+        right=[4, 5, 6, 7] if expected else [4, 5, 6],
+        width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
+        giving_way=narrowing,
+    )
 
 
 def estimated(session: Session) -> dict[str, str]:
@@ -118,12 +178,21 @@ def estimated(session: Session) -> dict[str, str]:
 
 
 def _headline(session: Session) -> str:
+    from br3.dispatch.attending import at_work, for_a_person, state_of
+    from br3.orchestrator import control
     from br3.telemetry import is_held
 
-    view = session.view
-    state = view.state
+    state = state_of(session)
     if state == "running" and not is_held(session.common_dir, "run", session.run):
         state = "running, without a dispatcher (br3 run attaches)"
+    elif state == "paused" and at_work(session):
+        state += " (br3 resume lets it go on)"
+    elif state == "paused":
+        state += ", it waits for you" if for_a_person(session) else " (br3 run goes on with it)"
+    elif state == "interrupted" and control.pause_of(control.asked(session.run_dir), None):
+        state += ", and paused (br3 resume, then br3 run)"
+    elif state == "interrupted":
+        state += " (br3 run goes on with it)"
     what = click.style(session.plan.name, bold=True)
     return f"{what}  run {session.run}  {state}  base {session.plan.base}"
 
@@ -131,19 +200,7 @@ def _headline(session: Session) -> str:
 def _state(standing: Standing) -> str:
     from br3.cli.progress import STATE_COLOURS
 
-    state = standing.view.state
-    if standing.landed:
-        state = "landed"
-    elif standing.interrupted:
-        state = "interrupted"
-    elif state == "preparing" and not standing.alive and standing.ready:
-        state = "ready"
-    elif standing.verified and standing.aside:
-        state = "aside"
-    elif state == "verified" and not standing.verified:
-        state = "changed"
-    elif standing.verified:
-        state = "verified"
+    state = standing.word
     return click.style(state, fg=STATE_COLOURS.get(state, "yellow"))
 
 
@@ -153,6 +210,8 @@ def _tasks(standing: Standing) -> str:
     done = sum(t.state == "completed" for t in tasks.values() if t.id in planned)
     at = next((t for t in tasks.values() if t.state == "running"), None)
     text = f"{done}/{len(planned)}"
+    left_out = sum(t.state == "skipped" for t in tasks.values())
+    text += f", {left_out} skipped" if left_out else ""
     if at is None and len(tasks) > len(planned):
         text += " +repair"
     if at is not None and not standing.landed:
@@ -178,20 +237,29 @@ def _time(standing: Standing) -> str:
     return duration(since(view.began, view.since if view.ended else None))
 
 
-def _remarks(session: Session, found: list[Standing]) -> list[str]:
-    from br3.dispatch.sessions import departed
+def _remarks(picture: Picture) -> list[str]:
+    from br3.api.looking import standing_alerts
+    from br3.cli.progress import named_files
+    from br3.dispatch.claims import claims
+    from br3.dispatch.sessions import base_gone
     from br3.landing.moving import cut_off
+    from br3.repo.worktrees import operation_in_progress
+    from br3.telemetry.locks import holder, is_held, under_way
 
-    lines = []
-    for s in found:
-        if s.view.reason and s.view.state in ("failed", "skipped", "cancelled") and not s.landed:
+    session, lines = picture.session, []
+    for s in picture.found:
+        operation = None if s.alive or not s.present else operation_in_progress(s.worktree)
+        if s.view.reason and s.view.state in ("failed", "skipped", "cancelled") and not (s.landed or s.verified):
             lines.append(f"{s.id}: {s.view.reason.splitlines()[0]}")
         lines += [f"{s.id}: {message}" for message in _beyond(session, s.id)]
         if s.aside and not s.landed:
             lines.append(f"{s.id}: put aside by the last merge: {s.aside}")
+            lines += [] if operation else _after_aside(session, s)
         if s.branch_exists and not s.present and not s.landed and s.view.state != "pending":
             lines.append(f"{s.id}: its worktree is gone (br3 up {s.id} makes it again from its branch)")
-        if s.dirty and not s.alive:
+        if operation:
+            lines.append(f"{s.id}: a {operation} is in progress in its worktree; end it there, then br3 verify {s.id}")
+        elif s.dirty and not s.alive:
             lines.append(f"{s.id}: uncommitted in its worktree: {', '.join(s.dirty[:4])}")
         if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and not s.dirty:
             why = "its branch has changed since it was verified"
@@ -202,14 +270,49 @@ def _remarks(session: Session, found: list[Standing]) -> list[str]:
             lines.append(f"{s.id}: its orchestrator is gone; br3 run goes on from its last completed task")
         if s.build.manual and not s.landed and not s.verified:
             lines.append(f"{s.id}: yours to do (br3 prompt {s.id}, then br3 verify {s.id})")
-    if len(found) == len(session.plan.builds):
-        for build in departed(session):
-            lines.append(f"{build.id}: gone from the plan, but not its worktree or branch (br3 clean {build.id})")
-    if cut_off(session.events, session.plan.base) is not None:
+    if picture.base_gone:
+        error = base_gone(session)
+        lines.append(f"{error.message}; {error.hint}")
+    for pair in picture.conflicts:
+        if pair.conflict and not _told_by_the_train(picture, pair):
+            lines.append(f"{pair.b}: would conflict with {pair.a} in {named_files(pair.conflict.kinds)}")
+    if len(picture.found) == len(session.plan.builds):
+        beside: dict[str, list[str]] = {}
+        for claim in claims(session.common_dir, session.runs):
+            if claim.run != session.run:
+                beside.setdefault(claim.run, []).append(claim.build)
+        for build in picture.gone:
+            if not any(build.id in busy for busy in beside.values()):
+                lines.append(f"{build.id}: gone from the plan, but not its worktree or branch (br3 clean {build.id})")
+        lines += [f"run {run} is at work on {', '.join(busy)}" for run, busy in beside.items()]
+    if is_held(session.common_dir, "base", session.plan.base):
+        lines.append(under_way(session.plan.base, holder(session.common_dir, "base", session.plan.base)))
+    elif cut_off(session.events, session.plan.base) is not None:
         lines.append(f"a landing on {session.plan.base} was cut off; br3 merge finishes it")
     lines += [f"alert: {event.data.get('message')}" for event in standing_alerts(session.events)]
     lines += [f"journal: {problem}" for problem in session.view.problems]
     return ["", *lines] if lines else []
+
+
+def _put_aside(session: Session, standing: Standing) -> dict[str, Any]:
+    """What the train said that put the build aside as it is now; nothing when none did."""
+    told = [e for e in session.events if e.kind == "landing.aside" and e.build == standing.id]
+    mine = [e for e in told if standing.aside and e.data["reason"] == standing.aside]
+    last = max(mine, key=lambda e: e.order, default=None)
+    return last.data if last is not None else {}
+
+
+def _after_aside(session: Session, standing: Standing) -> list[str]:
+    """What to do about a build that the last train put aside, as it was said then."""
+    todo = _put_aside(session, standing).get("next")
+    return [f"    next: {todo}; then br3 verify {standing.id}"] if todo else []
+
+
+def _told_by_the_train(picture: Picture, pair: Pair) -> bool:
+    """Whether a conflict is the one for which the last train has put a build aside: with base, or with what landed."""
+    facts = [_put_aside(picture.session, s) for s in picture.found if s.id == pair.b and s.aside and not s.landed]
+    base = picture.session.plan.base
+    return any(told.get("cause") == "conflict" and pair.a in (base, *told.get("with", ())) for told in facts)
 
 
 def _beyond(session: Session, build: str) -> list[str]:
@@ -218,29 +321,30 @@ def _beyond(session: Session, build: str) -> list[str]:
     return [str(e.data["message"]) for e in events if e.run == session.run and e.data.get("message")]
 
 
-def _detail(session: Session, standing: Standing) -> None:
+def _detail(picture: Picture) -> list[str]:
     from br3.cli.progress import printable
     from br3.orchestrator.showing import activity_of
-    from br3.repo.objects import commits_between
 
+    session, standing = picture.session, picture.found[0]
     view = standing.view
-    click.echo(f"{click.style(standing.id, bold=True)}  {standing.build.title}  {_state(standing)}")
-    click.echo(f"branch    {standing.build.branch}" + ("" if standing.branch_exists else " (removed)"))
-    click.echo(f"worktree  {standing.worktree}" + ("" if standing.present else " (removed)"))
+    lines = []
+    lines.append(f"{click.style(standing.id, bold=True)}  {standing.build.title}  {_state(standing)}")
+    lines.append(f"branch    {standing.build.branch}" + ("" if standing.branch_exists else " (removed)"))
+    lines.append(f"worktree  {standing.worktree}" + ("" if standing.present else " (removed)"))
     if view.reason:
-        click.echo(f"reason    {view.reason}")
+        lines.append(f"reason    {view.reason}")
     if view.log:
-        click.echo(f"log       {view.log}")
-    click.echo(f"tests     {_tests(standing)}")
+        lines.append(f"log       {view.log}")
+    lines.append(f"tests     {_tests(standing)}")
     activity = activity_of(session.run_dir / standing.id) if standing.alive else ""
     if activity:
-        click.echo(f"now       {printable(activity)}")
+        lines.append(f"now       {printable(activity)}")
     if view.hint and view.ended:
-        click.echo(f"next      {view.hint}")
+        lines.append(f"next      {view.hint}")
     report = None
     for task in view.tasks.values():
         state = "stopped" if task.state == "running" and view.ended else task.state
-        click.echo(f"\n{task.id}: {task.title}: {state}" + (" in an earlier run" if task.carried else ""))
+        lines.append(f"\n{task.id}: {task.title}: {state}" + (" in an earlier run" if task.carried else ""))
         for attempt in task.attempts.values():
             facts = attempt.finished
             how = attempt.state if not facts.get("cause") else f"failed ({facts['cause']}): {facts.get('why')}"
@@ -249,16 +353,15 @@ def _detail(session: Session, standing: Standing) -> None:
             names = [str(name) for name in (asked, did) if name not in (None, "auto")]
             who = ", ".join([str(attempt.started.get("agent")), *([" → ".join(dict.fromkeys(names))] if names else [])])
             who += ", going on where it was" if attempt.started.get("resumed") else ""
-            click.echo(f"    attempt {attempt.number} with {who}: {how}{cost}")
+            lines.append(f"    attempt {attempt.number} with {who}: {how}{cost}")
             report = facts.get("report") or report
-    if standing.start and standing.commit and (standing.has_work or standing.landed):
-        click.echo("\ncommits")
-        for commit in commits_between(session.common_dir, standing.start, standing.commit):
-            size = f"{commit.files} files, +{commit.insertions} −{commit.deletions}"
-            click.echo(f"    {commit.id[:9]}  {commit.subject}  ({size})")
-    for line in _remarks(session, [standing]):
-        click.echo(line)
+    if picture.commits:
+        lines.append("\ncommits")
+        for commit in picture.commits:
+            size = f"{counted(commit.files, 'file')}, +{commit.insertions} −{commit.deletions}"
+            lines.append(f"    {commit.id[:9]}  {commit.subject}  ({size})")
+    lines += _remarks(picture)
     if report:
-        click.echo("\nwhat its agent reported")
-        for line in str(report).split("\n"):
-            click.echo(f"    {line}")
+        lines.append("\nwhat its agent reported")
+        lines += [f"    {line}" for line in str(report).split("\n")]
+    return lines

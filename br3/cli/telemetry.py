@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from br3.cli import completing
 from br3.cli.context import repository
 from br3.cli.figures import figures, form_options, period_option, show
+from br3.cli.groups import Group
 
 if TYPE_CHECKING:
     from br3.telemetry import Event
@@ -19,16 +22,29 @@ if TYPE_CHECKING:
 _LEVELS = ("warning", "error", "critical")
 
 
-@click.group()
+@click.group(cls=Group)
 def telemetry() -> None:
-    """Summaries, events, performance and alerts of all that was recorded."""
+    """Summaries, events, performance and alerts of what was recorded."""
 
 
 @telemetry.command()
-@click.argument("kind")
-@click.option("--run", "run_id", envvar="BR3_RUN", help="The run it belongs to.  [default: $BR3_RUN]")
-@click.option("--build", envvar="BR3_BUILD", help="The build it belongs to.  [default: $BR3_BUILD]")
-@click.option("--task", envvar="BR3_TASK", help="The task it belongs to.  [default: $BR3_TASK]")
+@click.argument("kind", shell_complete=completing.kinds)
+@click.option(
+    "--run",
+    "run_id",
+    shell_complete=completing.runs,
+    envvar="BR3_RUN",
+    help="The run it belongs to.  [default: $BR3_RUN]",
+)
+@click.option(
+    "--build",
+    shell_complete=completing.builds,
+    envvar="BR3_BUILD",
+    help="The build it belongs to.  [default: $BR3_BUILD]",
+)
+@click.option(
+    "--task", shell_complete=completing.tasks, envvar="BR3_TASK", help="The task it belongs to.  [default: $BR3_TASK]"
+)
 @click.option("--severity", type=click.Choice(["info", "warning", "error", "critical"]), default="info")
 @click.option("--data", default="{}", metavar="JSON", help="An object with whatever belongs to it.")
 def emit(kind: str, run_id: str | None, build: str | None, task: str | None, severity: str, data: str) -> int:
@@ -93,7 +109,7 @@ def _told(totals: dict[str, Any]) -> str:
         ("attempts", f"{totals['attempts']:,}, {totals['attempts_failed']:,} failed"),
         ("incidents", ", ".join(incidents)),
         ("tokens", tokens),
-        ("cost", _cost(totals["cost_usd"], totals["unpriced_tokens"])),
+        ("cost", _cost(totals)),
         ("alerts", f"{totals['alerts']} stand (br3 telemetry alerts)" if totals["alerts"] else "none stands"),
     ]
     return "\n".join(f"{name:<10} {text}" for name, text in lines) + "\n"
@@ -102,12 +118,16 @@ def _told(totals: dict[str, Any]) -> str:
 _TOKEN_KINDS = ("input", "output", "cache_write", "cache_read")
 
 
-def _cost(amount: Any, unpriced: int) -> str:
-    from br3.cli.figures import usd
+def _cost(totals: Mapping[str, Any]) -> str:
+    from br3.cli.figures import in_all
 
-    if amount is None:
-        return f"unknown ({unpriced:,} tokens without a price)" if unpriced else "nothing was reported"
-    return usd(amount) + (f" and {unpriced:,} tokens without a price" if unpriced else "")
+    total, untold = in_all(totals["cost_usd"], totals)
+    unpriced = totals["unpriced_tokens"]
+    if totals["cost_usd"] is None and not unpriced and not untold:
+        return "nothing was reported"
+    why = [f"{unpriced:,} tokens without a price"] if unpriced else []
+    why += [untold] if untold else []
+    return f"{total} ({'; '.join(why)})" if why else total
 
 
 @telemetry.command()
@@ -151,9 +171,9 @@ def alerts(level: str | None, as_json: bool, as_csv: bool) -> int:
 
 
 @telemetry.command()
-@click.option("--run", "run_id", help="Only this run's.")
-@click.option("--build", help="Only this build's.")
-@click.option("--kind", help="Only this kind, or a beginning such as task.")
+@click.option("--run", "run_id", shell_complete=completing.runs, help="Only this run's.")
+@click.option("--build", shell_complete=completing.builds, help="Only this build's.")
+@click.option("--kind", shell_complete=completing.kinds, help="Only this kind, or a beginning such as task.")
 @click.option("--since", metavar="TIME", help="Only since then: 30m, 12h, 7d, or 2026-11-22T10:00.")
 @click.option("--count", type=click.IntRange(1), default=100, help="At most that many, the newest.  [default: 100]")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is written, until Ctrl-C.")

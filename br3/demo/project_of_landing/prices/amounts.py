@@ -1,0 +1,5 @@
+"""Amounts in cents."""
+
+
+def sum_up(amounts):
+    return sum(amounts)
