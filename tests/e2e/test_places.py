@@ -88,6 +88,12 @@ def test_a_base_that_is_not_there(repo: Scratch) -> None:
     repo.plan(PLAN.replace("[plan]", '[plan]\nbase = "develop"', 1))
     said = repo.br3("run", "--trust", code=2)
     assert "no such local branch" in said.err and "main" in said.err
+    assert "br3.toml:2: plan.base: there is no local branch 'develop'" in repo.br3("plan", "check").err
+    repo.git("update-ref", "refs/remotes/origin/develop", "HEAD")  # as in a clone that never had it out
+    assert "next:  git branch develop origin/develop\n" in repo.br3("run", "--trust", code=2).err
+    repo.plan(PLAN.replace("[plan]", '[plan]\nbase = "next;ls"', 1))
+    repo.git("update-ref", "refs/remotes/origin/next;ls", "HEAD")
+    assert "next:  git branch 'next;ls' 'origin/next;ls'\n" in repo.br3("run", "--trust", code=2).err
 
 
 def test_no_plan(repo: Scratch) -> None:
@@ -146,7 +152,10 @@ def test_nothing_appears_in_the_user_s_repository_that_does_not_land(repo: Scrat
     repo.br3("finish")
     assert {p.name for p in repo.path.iterdir()} - {p.name for p in files} == {"a file.txt", "b.txt"}
     assert (repo.path / ".git" / "config").read_bytes() == config
-    assert repo.git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main", "refs/tags/v1"]
+    # Where base was before the landing is kept, one ref for each run: br3 merge --undo goes back to it.
+    kept, *left = repo.git("for-each-ref", "--format=%(refname)").split()
+    assert kept.startswith("refs/br3/landed/")
+    assert left == ["refs/heads/main", "refs/tags/v1"]
     assert [p.name for p in repo.path.parent.iterdir()] == ["project"]
 
 

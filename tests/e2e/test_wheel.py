@@ -62,6 +62,7 @@ def test_it_is_a_git_command_too(installed: Path, tmp_path: Path) -> None:
 
 def test_the_wheel_holds_types_templates_and_nothing_of_a_build(installed: Path) -> None:
     names = {str(p.relative_to(installed)) for p in installed.rglob("*") if p.is_file()}
+    assert {"br3/demo/project_of_landing/gitignore"} <= names
     assert {"br3/py.typed", "br3/demo/project/br3.toml", "br3/demo/project/gitignore"} <= names
     assert any(name.startswith("br3/plan/templates/") for name in names)
     assert not any(name.startswith(("tests/", "docs/")) for name in names)

@@ -1,16 +1,21 @@
-"""docs/PLAN.md says what the schema says: every key, every stated default, every setting, a plan that is fine."""
+"""docs/PLAN.md says what the schema says: its tables of keys are made from it (run this file to write them).
+
+python tests/unit/test_docs_plan.py
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 import pytest
+from pydantic.fields import FieldInfo
 
 from br3 import errors
 from br3.agents.shell import parse_usage
@@ -20,12 +25,14 @@ from br3.plan import durations
 from br3.plan.checking import check
 from br3.plan.globs import matches
 from br3.plan.model import Plan
-from br3.plan.schema import PlanFile, Section, UserFile, is_array, keys_of, sections_in
+from br3.plan.schema import Kind, PlanFile, Section, UserFile, is_array, keys_of, sections_in
 from br3.plan.settings import _FROM_ENVIRONMENT
 from br3.workspace import preparing
 from br3.workspace.environments import recognised
+from tests import pages
+from tests.pages import DOCS, generated, read, write
 
-PAGE = Path(__file__).parents[2] / "docs" / "PLAN.md"
+PAGE = DOCS / "PLAN.md"
 
 Table = dict[str, dict[str, str]]
 """The rows of a table by their first cell, each with its other cells by column."""
@@ -45,7 +52,7 @@ KEYS = [(section, key) for section, model in SECTIONS.items() for key in keys_of
 @cache
 def chapters() -> dict[str, str]:
     """The page's chapters by their heading, or by the section that the heading begins with."""
-    parts = re.split(r"^## (.*)\n", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    parts = re.split(r"^## (.*)\n", read(PAGE), flags=re.MULTILINE)
     headings = [match[1] if (match := re.match(r"`(.+?)`", heading)) else heading for heading in parts[1::2]]
     return dict(zip(headings, parts[2::2], strict=True))
 
@@ -78,10 +85,61 @@ def bare(tmp_path: Path) -> Plan:
     return plan
 
 
-@pytest.mark.parametrize(("section", "model"), SECTIONS.items())
-def test_a_section_s_table_has_exactly_the_keys_of_the_schema(section: str, model: type[Section]) -> None:
-    assert sorted(table(section)) == sorted(keys_of(model))
-    assert all(all(row.values()) for row in table(section).values()), "an empty cell"
+def fields(section: str) -> dict[str, FieldInfo]:
+    """The fields of a section by their keys."""
+    return {field.alias or name: field for name, field in SECTIONS[section].model_fields.items()}
+
+
+def kind(annotation: Any, metadata: Sequence[Any] = (), many: bool = False) -> str:
+    """What a key holds, in words."""
+    if get_origin(annotation) is Annotated:
+        annotation, *metadata = get_args(annotation)
+    named = [found for found in metadata if isinstance(found, Kind)]
+    if named:
+        return named[-1].many if many else named[-1].one
+    if annotation is bool:
+        return "true or false"
+    if get_origin(annotation) is Literal:
+        *first, last = [f"`{value}`" for value in get_args(annotation)]
+        return f"{', '.join(first)} or {last}" if first else last
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "tables" if many else "table"
+    inner = [part for part in get_args(annotation) if part is not type(None)]
+    if get_origin(annotation) is list:
+        told = kind(inner[0], many=True)
+        return told if told == "tables" else f"list of {told}"
+    return kind(inner[0])
+
+
+def default(field: FieldInfo) -> str:
+    """What holds where nothing is said: a TOML value, or words."""
+    assert isinstance(field.json_schema_extra, dict)
+    if field.is_required():
+        return "required"
+    unsaid = field.json_schema_extra["unsaid"]
+    return str(unsaid) if field.default is None or unsaid != "none" else f"`{json.dumps(field.default)}`"
+
+
+def keys_table(section: str) -> str:
+    rows = [
+        (f"`{key}`", kind(field.annotation, field.metadata), default(field), field.description or "")
+        for key, field in fields(section).items()
+    ]
+    return pages.table(("key", "type", "default", "meaning"), *rows)
+
+
+def as_generated() -> str:
+    return generated(read(PAGE), {section: partial(keys_table, section) for section in SECTIONS})
+
+
+def test_the_tables_of_keys_are_those_of_the_schema() -> None:
+    assert read(PAGE) == as_generated(), "python tests/unit/test_docs_plan.py"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_explained(section: str) -> None:
+    for key, field in fields(section).items():
+        assert field.description and "|" not in field.description, key
 
 
 def test_no_table_is_of_a_section_that_does_not_exist() -> None:
@@ -154,7 +212,7 @@ def test_every_key_of_the_user_s_own_file_is_named() -> None:
 
 
 def test_the_complete_plan_of_the_introduction_is_fine(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```toml\n(.*?)^```$", read(PAGE), re.MULTILINE | re.DOTALL)
     assert len(blocks) == 1
     path = tmp_path / "br3.toml"
     path.write_text(blocks[0])
@@ -195,4 +253,8 @@ def test_patterns_mean_what_is_said_of_owns() -> None:
 
 
 def test_lines_are_short_enough_for_an_editor() -> None:
-    assert [line for line in PAGE.read_text(encoding="utf-8").splitlines() if len(line) > 120] == []
+    assert [line for line in read(PAGE).splitlines() if len(line) > 120] == []
+
+
+if __name__ == "__main__":
+    write(PAGE, as_generated())

@@ -5,27 +5,26 @@ python tests/unit/test_docs_telemetry.py
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from br3.analytics import fold, migrations, reading
 from br3.analytics.store import private
-from br3.cli import cli
 from br3.telemetry import KINDS, Journal
+from tests.pages import DOCS, fences, generated, read, table, write
 
-PAGE = Path(__file__).parents[2] / "docs" / "TELEMETRY.md"
+PAGE = DOCS / "TELEMETRY.md"
 
 
 def events_table() -> str:
-    lines = ["| kind | what happened | fields of `data` | kept |", "| --- | --- | --- | --- |"]
+    rows = []
     for kind, facts in KINDS.items():
         fields = ", ".join(f"`{name.strip()}`" for name in facts.fields.split(",")) if facts.fields else "–"
-        lines.append(f"| `{kind}` | {facts.meaning} | {fields} | {'for ever' if facts.kept else 'chatter'} |")
-    return "\n".join(lines)
+        rows.append((f"`{kind}`", facts.meaning, fields, "for ever" if facts.kept else "chatter"))
+    return table(("kind", "what happened", "fields of `data`", "kept"), *rows)
 
 
 def tables_text(path: Path) -> str:
@@ -43,24 +42,16 @@ def tables_text(path: Path) -> str:
     return "\n\n".join(text)
 
 
-def with_block(page: str, name: str, block: str) -> str:
-    found = re.subn(
-        rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{block}\n{m[2]}", page, count=1, flags=re.S
-    )
-    assert found[1] == 1
-    return found[0]
-
-
 def as_generated(tmp_path: Path) -> str:
-    page = with_block(PAGE.read_text(encoding="utf-8"), "events", events_table())
-    return with_block(page, "tables", tables_text(tmp_path / "empty.duckdb"))
+    tables = partial(tables_text, tmp_path / "empty.duckdb")
+    return generated(read(PAGE), {"events": events_table, "tables": tables})
 
 
 def test_the_tables_of_the_page_are_those_of_the_code(tmp_path: Path) -> None:
-    assert PAGE.read_text(encoding="utf-8") == as_generated(tmp_path), "python tests/unit/test_docs_telemetry.py"
+    assert read(PAGE) == as_generated(tmp_path), "python tests/unit/test_docs_telemetry.py"
 
 
-QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+QUERIES = [block.text for block in fences(read(PAGE), "sql")]
 
 
 def test_there_are_ten_questions() -> None:
@@ -114,17 +105,6 @@ def test_every_question_has_an_answer(number: int, tmp_path: Path) -> None:
     assert found, QUERIES[number]
 
 
-def test_every_command_of_the_page_exists() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    for line in re.findall(r"^    br3 (.*?)(?:  .*)?$", page, re.M):
-        words = [word for word in line.split() if not word.startswith(("-", '"', "…", "usage"))]
-        options = re.findall(r"(--[a-z]+|-f)\b", line)
-        group = words[:2] if words[0] in ("telemetry", "db") or words[:2] == ["costs", "import"] else words[:1]
-        said = CliRunner().invoke(cli, [*group, "--help"])
-        assert said.exit_code == 0, line
-        assert all(option in said.output for option in options), line
-
-
 def test_migrations_come_in_pairs_and_in_order() -> None:
     known = migrations.all_migrations()
     assert [m.number for m in known] == list(range(1, len(known) + 1))
@@ -135,4 +115,4 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as place:
-        PAGE.write_text(as_generated(Path(place)), encoding="utf-8")
+        write(PAGE, as_generated(Path(place)))
