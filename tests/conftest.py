@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ import psutil
 import pytest
 
 from br3.telemetry import Event, read_events
+from tests import forking
 
 PYTHON = shlex.quote(sys.executable)
+
+EXAMPLES = int(os.environ.get("BR3_TEST_EXAMPLES") or 1)
+"""How many times the usual number of examples tests of properties look at; read before the seal takes it away."""
 
 _SEALED_AWAY = ("BR3_", "GIT_", "ANTHROPIC_", "CLAUDE", "OPENAI_", "PYTEST_ADDOPTS", "VIRTUAL_ENV", "XDG_")
 
@@ -36,10 +41,25 @@ GITCONFIG = """\
 """
 
 
+@pytest.hookimpl(optionalhook=True)  # nobody needs several workers
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``-n auto`` means here: one more than there are cores, since many tests wait for processes."""
+    return (psutil.cpu_count(logical=False) or os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: what is begun last is short, so that no worker waits for another at the end."""
+    order = {"e2e": 0, "integration": 1, "unit": 2}
+    items.sort(key=lambda item: order.get(item.path.parent.name, 0))
+
+
 @pytest.fixture(autouse=True)
 def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A HOME of the test's own, and nothing of the machine's settings."""
     home = tmp_path_factory.mktemp("home")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # These tests go on in somebody's background: what they start would ignore Ctrl-C too, and be waited for.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name.startswith(_SEALED_AWAY):
             monkeypatch.delenv(name)
@@ -82,6 +102,9 @@ class Said:
 class Scratch:
     """A repository to work in, and br3 as a user calls it."""
 
+    forks = True
+    """Whether ``br3`` may be forked from a process that has imported it; tests/e2e starts it as a user does."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -123,10 +146,15 @@ class Scratch:
         self, *words: str, code: int | None = 0, cwd: Path | None = None, env: dict[str, str] | None = None
     ) -> Said:
         """Run a br3 command; ``code`` is the exit code it must have (None: any)."""
-        process = self.start(*words, cwd=cwd, env=env)
-        out, err = process.communicate()
-        said = Said(process.returncode, out, err)
-        assert code is None or said.code == code, f"br3 {' '.join(words)} → {said.code}\n{out}\n{err}"
+        environment = {**os.environ, **(env or {})}
+        source = forking.source(environment) if self.forks else None
+        if source is not None:
+            said = Said(*source.run(words, cwd or self.path, environment))
+        else:
+            process = self.start(*words, cwd=cwd, env=env)
+            out, err = process.communicate()
+            said = Said(process.returncode, out, err)
+        assert code is None or said.code == code, f"br3 {' '.join(words)} → {said.code}\n{said.out}\n{said.err}"
         return said
 
     @property
@@ -151,8 +179,13 @@ class Scratch:
 @pytest.fixture
 def repo(tmp_path: Path) -> Scratch:
     """A repository with one commit on main: a README."""
-    scratch = Scratch(tmp_path / "project")
-    scratch.path.mkdir()
+    return begun(tmp_path / "project")
+
+
+def begun(path: Path) -> Scratch:
+    """Make such a repository."""
+    scratch = Scratch(path)
+    path.mkdir(parents=True)
     scratch.git("init", "--quiet")
     scratch.write("README.md", "# project\n")
     scratch.commit("begin")
@@ -207,15 +240,40 @@ _TRACKING = "XDG_BR3_TEST"
 
 
 def processes_with(text: str) -> list[psutil.Process]:
-    """Living processes whose environment has the variable of ``tracked`` with this value."""
-    found = []
+    """Living processes but this one whose environment has the variable of ``tracked`` with this value."""
+    found, me = [], os.getpid()
     for process in psutil.process_iter():
         try:
-            if process.environ().get(_TRACKING) == text and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                process.pid != me
+                and process.environ().get(_TRACKING) == text
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """What a process was started with; empty when it is gone."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def kill_all(text: str) -> None:
+    """SIGKILL for each process of a test, and for what one of them started meanwhile, until none is left."""
+
+    def none_left() -> bool:
+        found = processes_with(text)
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        return not found
+
+    until(none_left)
 
 
 @pytest.fixture
@@ -224,10 +282,4 @@ def tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     value = str(tmp_path)
     monkeypatch.setenv(_TRACKING, value)
     yield value
-    me = os.getpid()
-    for process in processes_with(value):
-        if process.pid != me:
-            try:
-                process.send_signal(signal.SIGKILL)
-            except psutil.Error:
-                pass
+    kill_all(value)

@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,8 +22,9 @@ from typing import Any
 
 import psutil
 
-from tests.conftest import Scratch, processes_with, toml
+from tests.conftest import Scratch, processes_with, toml, until, words_of
 
+FAKE_API = Path(__file__).parents[1] / "fakes" / "fake_api.py"
 EXTERNAL = Path(__file__).parents[2] / ".external"
 TOOLS = EXTERNAL / "node_modules" / ".bin"
 BUBBLEWRAP = EXTERNAL / "bubblewrap" / "usr" / "bin"
@@ -79,6 +83,26 @@ class Api:
         lines = self.log.read_bytes().split(b"\n")[:-1] if self.log.exists() else []
         entries = [json.loads(line) for line in lines]
         return [one for one in entries if one.get("agent") and build in (None, one["run"])]
+
+
+@contextmanager
+def serving(directory: Path, *, bodies: bool = False, everything: bool = False) -> Iterator[Api]:
+    """Such an API, while it lasts; its log is in ``directory``, with ``bodies`` also what it was asked in full.
+
+    ``everything``: requests that offer no tools go through a scenario too.
+    """
+    portfile, log = directory / "port", directory / "log"
+    command = [sys.executable, str(FAKE_API), "--port", "0", "--portfile", str(portfile), "--log", str(log)]
+    command += ["--all"] if everything else []
+    quiet = subprocess.DEVNULL
+    env = {**os.environ, **({"FAKE_LOG_BODY": "1"} if bodies else {})}
+    server = subprocess.Popen(command, env=env, stdout=quiet, stderr=quiet)
+    try:
+        until(lambda: portfile.exists() and portfile.read_text().strip())
+        yield Api(f"http://127.0.0.1:{portfile.read_text().strip()}", log)
+    finally:
+        server.kill()
+        server.wait()
 
 
 def missing(agent: str) -> str | None:
@@ -156,10 +180,7 @@ def left(tracked: str, tag: str) -> list[list[str]]:
     found = {process.pid: process for process in [*processes_with(tracked), *_named(tag)]}
     lines = []
     for pid, process in found.items():
-        try:
-            words = process.cmdline()
-        except psutil.Error:
-            continue
+        words = words_of(process)
         if pid != os.getpid() and words and "fake_api" not in " ".join(words):
             lines.append(words)
     return lines

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import until
-from tests.external.agents import BUBBLEWRAP, EXTERNAL, Api, install_wrappers, missing
-
-FAKE_API = Path(__file__).parents[1] / "fakes" / "fake_api.py"
+from tests.external.agents import BUBBLEWRAP, EXTERNAL, Api, install_wrappers, missing, serving
 
 
 @pytest.fixture(autouse=True)
@@ -26,15 +21,8 @@ def bubblewrap(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
     """A model API on this machine; it ends with the test."""
-    portfile, log = tmp_path / "port", tmp_path / "log"
-    command = [sys.executable, str(FAKE_API), "--port", "0", "--portfile", str(portfile), "--log", str(log)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: portfile.exists() and portfile.read_text().strip())
-        yield Api(f"http://127.0.0.1:{portfile.read_text().strip()}", log)
-    finally:
-        server.kill()
-        server.wait()
+    with serving(tmp_path) as found:
+        yield found
 
 
 @pytest.fixture

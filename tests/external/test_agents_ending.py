@@ -150,7 +150,9 @@ def test_nothing_is_left_after_its_orchestrator_and_br3_were_killed(
     until(lambda: not orchestrator.is_running())
     if then == "run":
         again = repo.start("run", env=environment)
-        until(lambda: repo.events("build.resumed"))
+        resumed = until(lambda: repo.events("build.resumed"))[0]
+        # What the agent has started is known once its new orchestrator has looked.
+        until(lambda: [e for e in repo.events("build.heartbeat") if e.gen == resumed.gen])
         go.touch()
         out, err = again.communicate()
         assert again.returncode == 0, out + err
