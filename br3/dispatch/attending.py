@@ -1,4 +1,5 @@
-"""Looking on: following a run that somebody else dispatches, to its end; and the runs of the past."""
+"""Looking on: following a run that somebody else dispatches, to its end; ending one that waited for persons alone; and
+the runs of the past."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from br3.plan.frozen import thaw
 from br3.plan.model import Plan
 from br3.plan.order import needs_closure
 from br3.repo.worktrees import Repository
-from br3.telemetry import BuildView, Event, Follower, RunView, is_held, read_events
+from br3.telemetry import BuildView, Event, Follower, Lock, LockHeld, RunView, is_held, read_events
 from br3.telemetry.replay import RUN_ENDED, replay, spent
 
 _PAUSE_S = 0.2
@@ -83,6 +84,23 @@ def _behind(plan: Plan, some: set[str]) -> set[str]:
 def _selected(run: RunView) -> Sequence[str]:
     """The builds that the run's last dispatch was for."""
     return [name for name in run.selected if name in run.builds] or list(run.builds)
+
+
+def complete(session: Session) -> None:
+    """End a run that waits for persons alone once they have done everything; a dispatcher at work does so itself."""
+    if session.view.state != "paused":
+        return
+    try:
+        lock = Lock(session.common_dir, "run", session.run).acquire()
+    except LockHeld:
+        return
+    with lock:
+        session.refresh()
+        run = session.view
+        if run.state == "paused" and all(session.build_view(name).state == "verified" for name in run.selected):
+            for kind in ("run.resumed", "run.completed"):
+                session.journal.append(kind, run=session.run, gen=lock.gen)
+            session.refresh()
 
 
 def follow(session: Session, observer: Observer) -> Outcome | None:

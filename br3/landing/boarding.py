@@ -10,6 +10,7 @@ from shlex import quote
 from types import MappingProxyType
 from typing import Any
 
+from br3.dispatch import attending
 from br3.dispatch.sessions import Session
 from br3.dispatch.standing import Standing, standings
 from br3.landing import guarding
@@ -190,7 +191,8 @@ def _obstacle(
 
 
 def verify_build(session: Session, standing: Standing) -> tuple[Verdict, Path]:
-    """Verify a build's tip in its worktree, under its lock; the state of a manual build follows the verdict.
+    """Verify a build's tip in its worktree, under its lock. The state of a manual build follows the verdict, and so
+    does that of a run that waited for it alone.
 
     Raises Elsewhere when the worktree does not stand at that tip; LockHeld.
     """
@@ -212,4 +214,6 @@ def verify_build(session: Session, standing: Standing) -> tuple[Verdict, Path]:
             work.say("build.verified", commit=commit, tree=tree)
         elif moves:
             work.say("build.repairing", "warning", reason=verdict.reason)
-        return verdict, directory
+    if moves and verdict.passed:
+        attending.complete(session)
+    return verdict, directory

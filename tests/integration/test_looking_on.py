@@ -89,6 +89,32 @@ def test_attach_names_the_builds_that_wait_for_a_person(repo: Scratch) -> None:
     assert "nobody is at work" in repo.br3("attach", code=1).err
 
 
+def test_a_run_is_completed_when_persons_have_done_what_it_waited_for(repo: Scratch) -> None:
+    repo.plan(plan_of({"a": {"1": writing("x")}}) + MANUAL + MANUAL.replace('"m"', '"n"'))
+    repo.br3("run", "--trust")
+    for build, state in (("m", "paused"), ("n", "completed")):
+        repo.write(build, "x", root=repo.worktree(build))
+        repo.commit("by hand", cwd=repo.worktree(build))
+        repo.br3("verify", build)
+        assert states(repo) == {state}
+    repo.br3("verify", "m")
+    assert len(repo.events("run.completed")) == 1
+    assert "1 completed" in repo.br3("telemetry", "summary").out
+    assert "all 3 builds are verified" in repo.br3("attach").out
+
+
+def test_a_run_that_somebody_dispatches_is_not_ended_by_who_verifies(repo: Scratch, waiting: str) -> None:
+    repo.plan(plan_of({"a": {"1": f"{waiting}; {writing('x')}"}}) + MANUAL)
+    run = detached(repo)
+    begun(repo, "a-1")
+    repo.write("by-hand", "x", root=repo.worktree("m"))
+    repo.commit("by hand", cwd=repo.worktree("m"))
+    repo.br3("verify", "m")
+    assert states(repo) == {"running"}
+    go(repo)
+    assert [e.kind for e in ended(repo, run)] == ["run.completed"]
+
+
 def test_attach_says_what_a_build_waits_for(repo: Scratch, waiting: str) -> None:
     repo.plan(
         plan_of({"a": {"1": f"{waiting}; {writing('x')}"}})
