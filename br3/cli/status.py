@@ -256,7 +256,7 @@ def _remarks(picture: Picture) -> list[str]:
         lines += [f"{s.id}: {message}" for message in _beyond(session, s.id)]
         if s.aside and not s.landed:
             lines.append(f"{s.id}: put aside by the last merge: {s.aside}")
-            lines += [] if operation else _after_aside(session, s)
+            lines += [] if operation else _after_aside(s)
         if s.branch_exists and not s.present and not s.landed and s.view.state != "pending":
             lines.append(f"{s.id}: its worktree is gone (br3 up {s.id} makes it again from its branch)")
         if operation:
@@ -296,23 +296,15 @@ def _remarks(picture: Picture) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _put_aside(session: Session, standing: Standing) -> dict[str, Any]:
-    """What the train said that put the build aside as it is now; nothing when none did."""
-    told = [e for e in session.events if e.kind == "landing.aside" and e.build == standing.id]
-    mine = [e for e in told if standing.aside and e.data["reason"] == standing.aside]
-    last = max(mine, key=lambda e: e.order, default=None)
-    return last.data if last is not None else {}
-
-
-def _after_aside(session: Session, standing: Standing) -> list[str]:
+def _after_aside(standing: Standing) -> list[str]:
     """What to do about a build that the last train put aside, as it was said then."""
-    todo = _put_aside(session, standing).get("next")
+    todo = standing.put_aside.data.get("next") if standing.put_aside else None
     return [f"    next: {todo}; then br3 verify {standing.id}"] if todo else []
 
 
 def _told_by_the_train(picture: Picture, pair: Pair) -> bool:
     """Whether a conflict is the one for which the last train has put a build aside: with base, or with what landed."""
-    facts = [_put_aside(picture.session, s) for s in picture.found if s.id == pair.b and s.aside and not s.landed]
+    facts = [s.put_aside.data for s in picture.found if s.id == pair.b and s.put_aside and not s.landed]
     base = picture.session.plan.base
     return any(told.get("cause") == "conflict" and pair.a in (base, *told.get("with", ())) for told in facts)
 

@@ -16,7 +16,7 @@ from itertools import combinations
 from typing import Any
 
 from br3.dispatch.conflict_answers import Answers
-from br3.dispatch.sessions import Session, base_gone
+from br3.dispatch.sessions import Session, tip_of_base
 from br3.dispatch.standing import Standing, generated, standings
 from br3.errors import Br3Error
 from br3.plan.model import Plan
@@ -117,7 +117,7 @@ def matrix(session: Session, answers: Answers | None = None) -> Matrix:
     """All builds of the plan against base and each other, what is uncommitted included."""
     git = session.repository.git
     answers = answers or Answers(git)
-    base = _base(session)
+    base = tip_of_base(session)
     found = standings(session)
     with merges.passing(git) as passing:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -197,14 +197,6 @@ def known_conflicts(session: Session, landed: Collection[str] = ()) -> list[Pair
         if conflict and here.commit not in inside and (with_base or there.commit not in inside):
             pairs.append(Pair(a, b, True, conflict, with_base=with_base))
     return pairs
-
-
-def _base(session: Session) -> CommitId:
-    name = session.plan.base
-    commit = refs.resolve(session.repository.git, f"refs/heads/{name}")
-    if commit is None:
-        raise base_gone(session)
-    return commit
 
 
 def _side(session: Session, standing: Standing, git: Git) -> Side:

@@ -153,6 +153,14 @@ def chosen(plan: Plan, ids: Sequence[str]) -> list[Build]:
     return [build for build in plan.builds if not wanted or build.id.casefold() in wanted]
 
 
+def tip_of_base(session: Session) -> CommitId:
+    """Where the base branch is; Br3Error when it is not there. One git process."""
+    found = refs.resolve(session.repository.git, f"refs/heads/{session.plan.base}")
+    if found is None:
+        raise base_gone(session)
+    return found
+
+
 def base_gone(session: Session) -> Br3Error:
     """What is said when the base branch is not there (any more)."""
     base = session.plan.base

@@ -51,8 +51,8 @@ class Standing:
     cost_usd: Decimal | None
     tokens: int | None
     models: tuple[str, ...]
-    aside: str | None
-    """Why the last train put it aside, while its tip is still the same."""
+    put_aside: Event | None
+    """That the last train put it aside, while its tip is still the same."""
     quality: dict[str, Any] | None = None
     """What was last recorded of its verification, in whichever run."""
     lost: CommitId | None = None
@@ -61,6 +61,11 @@ class Standing:
     @property
     def id(self) -> str:
         return self.build.id
+
+    @property
+    def aside(self) -> str | None:
+        """Why the last train put it aside, while its tip is still the same."""
+        return str(self.put_aside.data["reason"]) if self.put_aside else None
 
     @property
     def branch_exists(self) -> bool:
@@ -214,7 +219,7 @@ def standings(
                 cost_usd=took.cost_usd,
                 tokens=took.tokens,
                 models=took.models,
-                aside=_aside(session, build, commit),
+                put_aside=_aside(session, build, commit),
                 quality=next(
                     (v.quality for run in session.chain if (v := run.builds.get(build.id)) and v.quality), None
                 ),
@@ -315,12 +320,12 @@ def _done_as_asked(build: Build, view: BuildView) -> bool:
     return all(done.get(task.id) == task_digest(build, task) for task in build.tasks)
 
 
-def _aside(session: Session, build: Build, commit: CommitId | None) -> str | None:
+def _aside(session: Session, build: Build, commit: CommitId | None) -> Event | None:
     # What else may keep a build aside shows by itself, or has gone by.
     mine = [e for e in session.events if e.kind == "landing.aside" and e.build == build.id]
     seen = [e for e in mine if e.data.get("files") or e.data.get("cause") == "verification"]
     last = max(seen, key=lambda e: e.order, default=None)
-    return str(last.data["reason"]) if last and commit and last.data.get("commit") == commit else None
+    return last if last and commit and last.data.get("commit") == commit else None
 
 
 def _start(session: Session, view: BuildView, worktree: Path) -> CommitId | None:

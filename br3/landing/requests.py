@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from br3.dispatch.sessions import Session, base_gone
+from br3.dispatch.sessions import Session, tip_of_base
 from br3.dispatch.standing import Standing
 from br3.errors import Br3Error, UsageError
 from br3.landing.boarding import Aside, board
@@ -109,9 +109,7 @@ def request(
         session.refresh()
         if not dry_run and recover(session.repository, plan.base, session.events, session.journal, gen=lock.gen):
             session.refresh()
-        base = refs.resolve(git, f"refs/heads/{plan.base}")
-        if base is None:
-            raise base_gone(session)
+        base = tip_of_base(session)
         boarding = board(session, builds, report, look_only=dry_run)
         session.refresh()  # for the verdicts that were made just now
         requested = Requested(plan.base, base, remote, before=boarding.before, aside=boarding.aside)

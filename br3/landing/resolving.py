@@ -16,7 +16,7 @@ from typing import Any
 
 from br3.dispatch.dispatching import Dispatcher
 from br3.dispatch.requirements import missing_agents
-from br3.dispatch.sessions import Session, base_gone, beside, find
+from br3.dispatch.sessions import Session, beside, find, tip_of_base
 from br3.dispatch.standing import Standing, standings
 from br3.errors import Br3Error, Interrupted, UsageError
 from br3.landing.boarding import Aside, Resolved
@@ -115,9 +115,7 @@ def _earlier(session: Session, build: Build, sides: Sequence[str]) -> Event | No
 
 def _begin(session: Session, build: Build, tip: CommitId, aside: Aside, sides: Sequence[str], gen: int) -> Session:
     git, plan = session.repository.git, session.plan
-    base = refs.resolve(git, f"refs/heads/{plan.base}")
-    if base is None:
-        raise base_gone(session)
+    base = tip_of_base(session)
     merged = merges.merge_trees(git, base, tip)
     if merged.clean:
         raise Br3Error(f"it merges with {plan.base} as it is now", hint="br3 merge")

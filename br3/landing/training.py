@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from br3.dispatch.sessions import Session, base_gone
+from br3.dispatch.sessions import Session, tip_of_base
 from br3.errors import Br3Error
 from br3.landing import diagnosing, upstream
 from br3.landing.boarding import Aside, Boarding, Resolved, board, passenger
@@ -178,9 +178,7 @@ class _Attempt:
         self.resolved, self.draw, self.stays = resolved, draw, stays
         self.session, self.builds, self.gen, self.report, self.options = session, builds, gen, report, options
         git, plan = session.repository.git, session.plan
-        base = refs.resolve(git, f"refs/heads/{plan.base}")
-        if base is None:
-            raise base_gone(session)
+        base = tip_of_base(session)
         self.git, self.plan, self.old = git, plan, base
         self.train = Train(plan.base, base, base, test_runs=runs)
         self.needs = {build.id: needs_closure(plan, build.id) for build in plan.builds}

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from br3.dispatch.sessions import Session, base_gone
+from br3.dispatch.sessions import Session, tip_of_base
 from br3.errors import Br3Error
 from br3.landing.scratch import scratch_worktree
 from br3.plan.model import DEFAULT_TIMEOUT_S, Criterion
-from br3.repo import refs
 from br3.telemetry import Lock
 from br3.workspace import children
 
@@ -48,9 +47,7 @@ def conclude(session: Session, seen: dict[str, Checked], ask: Callable[[str], bo
 
 
 def _run_all(session: Session, commands: list[Criterion], report: Callable[[str], None]) -> dict[str, Checked]:
-    base = refs.resolve(session.repository.git, f"refs/heads/{session.plan.base}")
-    if base is None:
-        raise base_gone(session)
+    base = tip_of_base(session)
     seen = {}
     with (
         Lock(session.common_dir, "checklist", session.plan.base).acquire(wait_s=60),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from br3.dispatch.sessions import Session, base_gone
+from br3.dispatch.sessions import Session, tip_of_base
 from br3.dispatch.standing import Standing, standings
 from br3.errors import Br3Error, Refused
 from br3.landing import verifying
@@ -150,10 +150,8 @@ def check(session: Session, wish: Wish) -> None:
 
 
 def _ground(session: Session, *, landed: bool = True) -> tuple[CommitId, list[Standing]]:
-    base = refs.resolve(session.repository.git, f"refs/heads/{session.plan.base}")
+    base = tip_of_base(session)
     standing = standings(session)
-    if base is None:
-        raise base_gone(session)
     if landed and not any(s.landed for s in standing):
         raise Br3Error("nothing of this plan has landed yet, so there is nothing to tag", hint="br3 merge")
     return base, standing

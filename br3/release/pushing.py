@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from br3.dispatch.sessions import Session, base_gone
+from br3.dispatch.sessions import Session, tip_of_base
 from br3.errors import Br3Error, Refused, UsageError
 from br3.repo import refs
 from br3.repo.refs import CommitId
@@ -71,9 +71,7 @@ def missing(session: Session, remote: Remote, tag: Tag, *, sent: bool) -> list[s
     another tag of that name, or commits on base that are not here.
     """
     git, name, there = session.repository.git, session.plan.base, remote.name
-    base = refs.resolve(git, f"refs/heads/{name}")
-    if base is None:
-        raise base_gone(session)
+    base = tip_of_base(session)
     if remote.tag not in (None, tag.object):
         raise Refused(
             f"{there} has another tag {tag.name}, at {str(remote.tag)[:12]}; nothing was pushed",

@@ -100,7 +100,7 @@ def see_that_all_is_well(repo: Scratch, tracked: str) -> None:
     assert all(builds[name]["verified"] and builds[name]["state"] == "verified" for name in BUILDS), builds
     done = [(e.build, e.task) for e in repo.events("task.completed")]
     assert sorted(done) == [(build, task) for build in BUILDS for task in "12"]
-    until(lambda: not processes_with(tracked), seconds=20)
+    until(lambda: not processes_with(tracked))
     held = [path.name for path in (repo.common_dir / "br3" / "locks").iterdir() if is_locked(path)]
     assert not held, held
     for build in BUILDS:

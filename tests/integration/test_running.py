@@ -422,7 +422,7 @@ def test_ctrl_c_ends_everything_that_was_started(repo: Scratch, tmp_path: Path, 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130, out + err
-    until(lambda: not processes_with(tracked), seconds=5)
+    until(lambda: not processes_with(tracked))
     assert (repo.worktree("a") / "partial").exists()
     status = repo.status()
     assert status["state"] == "cancelled"
