@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from br3.cli.plan import plan
+from br3.cli import cli
 from br3.cli.plan_files import record
 from br3.errors import Interrupted
 from br3.models.asking import Asking, NotAnswered, Question, ask
@@ -326,7 +326,7 @@ def test_a_person_is_asked_with_the_difference(
 
 def invoke(repo: Scratch, monkeypatch: pytest.MonkeyPatch, *words: str, input: str | None = None) -> Result:
     monkeypatch.chdir(repo.path)
-    result = CliRunner().invoke(plan, list(words), input=input, standalone_mode=False)
+    result = CliRunner().invoke(cli, ["plan", *words], input=input, standalone_mode=False)
     if result.exception is not None:
         raise result.exception
     return result

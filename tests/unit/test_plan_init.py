@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from br3.cli import COMMANDS
+from br3.cli import COMMANDS, cli
 from br3.cli.init import init
 from br3.errors import UsageError
 from br3.plan.checking import check
@@ -24,7 +24,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_init() -> Result:
-    result = CliRunner().invoke(init)
+    result = CliRunner().invoke(cli, ["init"])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import br3
-from br3.cli import COMMANDS
+from br3.cli import COMMANDS, cli
 from br3.cli.plan import plan
 from br3.errors import UsageError
 
@@ -68,7 +68,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*args: str) -> Result:
-    result = CliRunner().invoke(plan, list(args))
+    result = CliRunner().invoke(cli, ["plan", *args])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
