@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from br3.analytics import reading
+import pytest
+
+from br3.analytics import reading, store
 from br3.analytics.folding import fold_into
 from br3.telemetry.journal import SUFFIX, journal_dir
 
@@ -72,6 +75,20 @@ def attempt(
         *(line("usage.recorded", first + 1 + n, ts=end, **where, data=u) for n, u in enumerate(usage)),
         line("attempt.finished", first + 1 + len(usage), ts=end, **where, data={"outcome": outcome}),
     ]
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An analytics file as it is made, with nothing in it."""
+    path = tmp_path_factory.mktemp("empty") / "analytics.duckdb"
+    store._make(path)
+    return path
+
+
+@pytest.fixture
+def made_once(monkeypatch: pytest.MonkeyPatch, empty_file: Path) -> None:
+    """To make a file takes as long as all that most tests do with it: here it is copied."""
+    monkeypatch.setattr(store, "_make", lambda path: shutil.copyfile(empty_file, path))
 
 
 def ask(common_dir: Path, text: str, *given: Any) -> list[tuple[Any, ...]]:

@@ -32,6 +32,8 @@ from tests.integration.journals import afresh, ask, at, attempt, held, line, seg
 
 # -- states, usage and metrics are what the events say -----------------------------------------------------------------
 
+pytestmark = pytest.mark.usefixtures("made_once")
+
 TEXTS = st.sampled_from([None, "", "x", "é ✓", "y' \"z", "a\0b", "null", "5"])
 MOMENTS = st.sampled_from([0, 1, 60, 1799.5, 3599.999999, 3600, 5000, 86_400, 6.5 * 86_400, 7 * 86_400 - 1, -3600])
 COSTS = st.sampled_from([None, "0.1", "0.0000000001", "12.5", "1000000"])

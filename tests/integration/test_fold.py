@@ -26,7 +26,20 @@ from br3.telemetry.archive import archive_dir, packed_segments
 from br3.telemetry.journal import create_segment, journal_dir, segments, writer_lives
 from br3.telemetry.replay import replay
 from tests.conftest import Scratch, until
-from tests.integration.journals import TABLES, afresh, ask, at, attempt, facts, held, line, segment, written
+from tests.integration.journals import (
+    TABLES,
+    afresh,
+    ask,
+    at,
+    attempt,
+    facts,
+    held,
+    line,
+    segment,
+    written,
+)
+
+pytestmark = pytest.mark.usefixtures("made_once")
 
 NAME = "20260302T100000-1-aaaaaa"
 
@@ -345,16 +358,16 @@ def test_an_odd_line_never_stops_the_fold_and_comes_to_the_same_in_small_folds_a
         assert (again := fold(common_dir)).events == again.rejected == 0
         seen = held(common_dir)
         assert folded.events == len(seen["events"]) and folded.rejected == len(seen["rejected"])
-        assert ask(
-            common_dir, "SELECT count(*) FROM events WHERE seq IN (1, 9) AND kind IN ('note', 'task.started')"
-        ) == [(2,)], "its neighbours are there"
-        assert ask(common_dir, "SELECT state FROM tasks WHERE run = 'z'") == [("running",)]
+        neighbours = "SELECT count(*) FROM events WHERE seq IN (1, 9) AND kind IN ('note', 'task.started')"
+        missing = "SELECT count(*) FROM events WHERE segment IS NULL OR seq IS NULL OR ts IS NULL OR kind IS NULL"
+        with reading(common_dir) as db:
+            assert db.execute(neighbours).fetchall() == [(2,)], "its neighbours are there"
+            assert db.execute("SELECT state FROM tasks WHERE run = 'z'").fetchall() == [("running",)]
+            assert db.execute(missing).fetchall() == [(0,)]
         lines = [part for part in odd.split(b"\n") if part.strip()]
         assert len(seen["events"]) - 2 + len(seen["rejected"]) == len(lines), "each line is taken or told of"
         begins = {len(first) + odd.index(part) for part in lines}
         assert {offset for _, offset, _, _ in seen["rejected"]} <= begins, "what is told is where it stands"
-        missing = "SELECT count(*) FROM events WHERE segment IS NULL OR seq IS NULL OR ts IS NULL OR kind IS NULL"
-        assert ask(common_dir, missing) == [(0,)]
         if what in TAKEN:
             assert seen["rejected"] == []
         if what in REFUSED:
