@@ -76,7 +76,7 @@ def verify(
 def _verify_one(session: Session, standing: Standing) -> Verified:
     from br3.landing.boarding import verify_build
     from br3.landing.guarding import not_owned
-    from br3.orchestrator.building import Elsewhere
+    from br3.orchestrator.recording import Elsewhere
     from br3.orchestrator.verification import tests_json
     from br3.repo.worktrees import operation_in_progress
 

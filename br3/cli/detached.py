@@ -15,7 +15,7 @@ def main(words: list[str]) -> int:
     from br3.dispatch.dispatching import Dispatcher
     from br3.dispatch.sessions import chosen, find
     from br3.errors import Br3Error
-    from br3.orchestrator.building import BUSY
+    from br3.orchestrator.exits import BUSY
     from br3.repo.worktrees import discover
     from br3.telemetry import LockHeld
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from br3.dispatch.executors.local import inherited, this_br3
 from br3.dispatch.sessions import Session
 from br3.errors import Br3Error
-from br3.orchestrator.building import BUSY
+from br3.orchestrator.exits import BUSY
 from br3.plan.model import Build
 from br3.telemetry.locks import LockHeld, holder, is_held
 from br3.workspace.children import tail

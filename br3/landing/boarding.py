@@ -15,8 +15,9 @@ from br3.dispatch.sessions import Session
 from br3.dispatch.standing import Standing, standings
 from br3.landing import guarding
 from br3.landing.stacking import Passenger
-from br3.orchestrator.building import Elsewhere, open_work, run_verification, see_commit
+from br3.orchestrator.recording import Elsewhere, run_verification, see_commit
 from br3.orchestrator.verification import Verdict
+from br3.orchestrator.working import open_work
 from br3.plan.model import Build
 from br3.plan.order import landing_order
 from br3.repo import snapshots

@@ -13,5 +13,6 @@ session, ``gate`` when · ``proving`` holds a claim of success against git · ``
 ``trespass`` sees what was changed beyond its ground · ``salvaging`` puts aside what a cut-off one left · ``ground``
 says when what it stands on has given way · ``showing`` tells what an agent does just now, ``stopping`` why a run was
 stopped · ``verification`` runs commands and judges what they showed · ``counts`` reads tests and coverage ·
-``verdicts`` remembers which tree passed what.
+``verdicts`` remembers which tree passed what, ``recording`` writes that down of the commit at hand · ``exits`` are the
+codes that an orchestrator ends with.
 """

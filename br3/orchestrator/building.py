@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -32,23 +31,17 @@ from br3.orchestrator.attempting import (
 )
 from br3.orchestrator.choosing import AUTO, Choice, all_overloaded, asked_s, choose, forecast_of, gate_of
 from br3.orchestrator.control import Request as Asked
-from br3.orchestrator.verification import Verdict, beside, verify
-from br3.orchestrator.working import Work
-from br3.plan.frozen import thaw
+from br3.orchestrator.exits import BUSY, CANCELLED, FAILED, STUCK, VERIFIED
+from br3.orchestrator.recording import Elsewhere, run_verification
+from br3.orchestrator.verification import Verdict
+from br3.orchestrator.working import Work, open_work
 from br3.plan.model import REPAIR, Task
 from br3.repo import refs, worktrees
-from br3.repo.worktrees import Repository
-from br3.telemetry import BuildView, Journal, Lock, LockHeld, read_events
-from br3.telemetry.replay import RunView, TaskView, lineage, replay
+from br3.telemetry import Lock, LockHeld, read_events
+from br3.telemetry.replay import TaskView
 from br3.workspace import children, preparing, waking
-from br3.workspace.places import place_of
 
 SKIPPED = "skipped by the user"
-VERIFIED, FAILED, STUCK, BUSY, CANCELLED = 0, 1, 74, 75, 130
-"""Exit codes of an orchestrator; 74 (EX_IOERR): what it stands on has given way, 75 (EX_TEMPFAIL): another one holds
-the build."""
-
-
 _NO_REQUESTS = ("rate_limit", "unreachable", "overloaded")
 
 
@@ -58,11 +51,6 @@ class BuildFailed(Exception):
     def __init__(self, cause: str, reason: str, log: Path | None = None, hint: str | None = None) -> None:
         super().__init__(reason)
         self.cause, self.reason, self.log, self.hint = cause, reason, log, hint
-
-
-class Elsewhere(Br3Error):
-    """The worktree does not hold the commit that is to be verified: what is tested there says nothing of it, and no
-    verdict is recorded."""
 
 
 _GO_ON = "br3 run makes it again from its branch and goes on"
@@ -128,25 +116,6 @@ def _orchestrate(common_dir: Path, run: str, build_id: str) -> int:
                 return FAILED
             raise
         return VERIFIED
-
-
-def open_work(common_dir: Path, run: str, build_id: str, *, gen: int) -> Work:
-    """Everything needed to work on a build, read from the frozen plan and the journal; its lock must be held."""
-    frozen = thaw(common_dir / "br3" / "runs" / run)
-    runs = replay(read_events(common_dir, [build.id for build in frozen.plan.builds]))
-    build = frozen.plan.build(build_id)
-    mine = runs.get(run) or RunView(run)
-    return Work(
-        common_dir=common_dir,
-        run=run,
-        plan=frozen.plan,
-        build=build,
-        journal=Journal(common_dir, gen=gen),
-        gen=gen,
-        worktree=place_of(Repository(common_dir, None), frozen.plan, build, frozen.facts["worktrees"][build_id]),
-        view=mine.builds.get(build_id) or BuildView(build_id),
-        chain=lineage(runs, run),
-    )
 
 
 def _build(work: Work) -> None:
@@ -462,63 +431,6 @@ def _verify(work: Work) -> tuple[Verdict | None, Path | None]:
         raise BuildFailed("wrong_branch", error.message, hint=error.hint) from error
     failing = verdict.failing
     return verdict, failing.log if failing else directory
-
-
-def run_verification(
-    work: Work, head: refs.CommitId, key: verdicts.Key, *, clock: Callable[[], float] | None = None
-) -> tuple[Verdict, Path]:
-    """Run the build's verification on the commit ``head``, whose tree is checked out, and record the verdict.
-
-    ``clock`` as in ``children.run_command``. Raises Elsewhere when the worktree stands at another commit, or another
-    branch, before or after.
-    """
-    see_commit(work, head)
-    number = 1
-    # No task's id begins with a line, so no attempt's directory has this name.
-    while (work.build_dir / f"_verify-{number}" / "done").exists():
-        number += 1
-    directory = work.build_dir / f"_verify-{number}"
-    verdict = verify(
-        work.build.verify,
-        worktree=work.worktree,
-        environment=work.environment,
-        directory=directory,
-        timeout_s=work.build.timeout_s,
-        excludes=work.excludes,
-        generated=work.generated(),
-        cancel=work.cancel,
-        clock=clock,
-    )
-    see_commit(work, head)
-    work.say(
-        "quality.passed" if verdict.passed else "quality.failed",
-        "info" if verdict.passed else "error",
-        tree=key.tree,
-        commit=head,
-        commands=key.commands,
-        environment=key.environment,
-        # A throw-away worktree would have shown the same: ignored files may be what makes a verification pass.
-        alone=not beside(work.worktree, work.plan.setup.copy, verdict.left),
-        **verdict.as_data(),
-    )
-    (directory / "done").touch()
-    return verdict, directory
-
-
-def see_commit(work: Work, head: refs.CommitId) -> None:
-    """Raises Elsewhere when the worktree does not stand at ``head``, on the branch of the build."""
-    words = work.git("rev-parse", "HEAD", "--symbolic-full-name", "HEAD", ok=(0, 128)).text.split("\n")
-    here, ref = (words[0], words[1]) if len(words) == 2 else ("", "")
-    if (here, ref) == (head, f"refs/heads/{work.build.branch}"):
-        return
-    branch = ref.removeprefix("refs/heads/")
-    if branch == work.build.branch:
-        raise Elsewhere(f"{branch} moved meanwhile, to {here[:12]}", hint=f"br3 verify {work.build.id}")
-    where = f"on {branch}" if branch != ref else f"at {here[:12]}, on no branch," if here else "on no commit"
-    raise Elsewhere(
-        f"its worktree {work.worktree} stands {where} and not on {work.build.branch}",
-        hint=f"git -C {quote(str(work.worktree))} switch {quote(work.build.branch)}, and bring there what is to land",
-    )
 
 
 def _repair(work: Work, repair: Task, verdict: Verdict | None, log: Path | None) -> None:

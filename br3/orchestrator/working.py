@@ -13,15 +13,18 @@ from br3.orchestrator import ground, verdicts
 from br3.orchestrator.ledger import Ledger
 from br3.orchestrator.verdicts import Key
 from br3.orchestrator.verification import left_by_a_cut_off_one
+from br3.plan.frozen import thaw
 from br3.plan.model import Build, Plan
 from br3.repo import snapshots
 from br3.repo.refs import TreeId
 from br3.repo.runner import Git
 from br3.repo.snapshots import Snapshot, file_digest
-from br3.telemetry import KINDS, BuildView, Journal, RunView
+from br3.repo.worktrees import Repository
+from br3.telemetry import KINDS, BuildView, Journal, RunView, read_events
 from br3.telemetry.journal import now
-from br3.telemetry.replay import advance
+from br3.telemetry.replay import advance, lineage, replay
 from br3.workspace import children
+from br3.workspace.places import place_of
 from br3.workspace.ports import port_of
 from br3.workspace.preparing import facts_for_children, left_by_setup
 from br3.workspace.waking import Awake
@@ -148,3 +151,22 @@ class Work:
                 spent = self.ledger.of_lineage(runs, everyone, but=this)
                 limits.append((Decimal(self.plan.budget_usd) - spent, "run"))
         return min(limits, default=(None, ""), key=lambda limit: limit[0])
+
+
+def open_work(common_dir: Path, run: str, build_id: str, *, gen: int) -> Work:
+    """Everything needed to work on a build, read from the frozen plan and the journal; its lock must be held."""
+    frozen = thaw(common_dir / "br3" / "runs" / run)
+    runs = replay(read_events(common_dir, [build.id for build in frozen.plan.builds]))
+    build = frozen.plan.build(build_id)
+    mine = runs.get(run) or RunView(run)
+    return Work(
+        common_dir=common_dir,
+        run=run,
+        plan=frozen.plan,
+        build=build,
+        journal=Journal(common_dir, gen=gen),
+        gen=gen,
+        worktree=place_of(Repository(common_dir, None), frozen.plan, build, frozen.facts["worktrees"][build_id]),
+        view=mine.builds.get(build_id) or BuildView(build_id),
+        chain=lineage(runs, run),
+    )

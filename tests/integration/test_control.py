@@ -16,8 +16,8 @@ import pytest
 from br3.dispatch import controlling
 from br3.dispatch.executors.local import Handle
 from br3.orchestrator import control
-from br3.orchestrator.building import BUSY
 from br3.orchestrator.control import Request
+from br3.orchestrator.exits import BUSY
 from br3.repo.worktrees import discover
 from br3.telemetry import Lock, is_held
 from br3.telemetry.locks import holder

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from br3.orchestrator.building import BUSY
+from br3.orchestrator.exits import BUSY
 from br3.repo.runner import scrubbed
 from br3.telemetry import is_held
 from br3.telemetry.locks import holder
