@@ -86,7 +86,7 @@ def facts_of(builds: int, **other: Any) -> Facts:
             Check("nothing is slow", False, "`bench` → 1", at(4500)),
             Check("somebody has looked", None, "", None),
         ),
-        releases=(Tagged("v1.0.0", "3" * 40, "1.0.0", ("origin",)),),
+        releases=(Tagged("v1.0.0", "3" * 40, "1.0.0", ("origin",), ids),),
         whole_verify={"commit": "2" * 40, "tests": {"passed": 12, "failed": 0, "skipped": 1}},
         problems=("2026-11-20T09:00:00Z run: run.started is not possible",),
     )

@@ -120,6 +120,7 @@ def conclude(
     from br3.landing.training import Options
     from br3.release import checklist, cleaning, making
     from br3.release.naming import Wish
+    from br3.repo import refs
 
     plan = session.plan
     landed = go(Boarding(session, wanted, plan.lands_by == "pr"), watcher, Options())
@@ -129,7 +130,9 @@ def conclude(
         done.stopped = "requested"
     elif landed.aside:
         done.stopped = "aside"
-        done.given_up = [aside.id for aside in landed.aside if was_removed(session, aside.id)]
+        there = refs.branches(session.repository.git, [build.branch for build in plan.builds])
+        gone = {build.id for build in plan.builds if build.branch not in there}
+        done.given_up = [aside.id for aside in landed.aside if aside.id in gone and was_removed(session, aside.id)]
     if done.stopped is not None:
         return done
     if plan.release.named:

@@ -155,7 +155,10 @@ def plan_of(repo: Repository, plan_file: Path | None) -> Plan | None:
 
     here = repo.worktree
     if plan_file is None and (here is None or not (here / PLAN_FILE).exists() or _is_a_build_s(here)):
-        return compiled_plan(repo.common_dir)
+        compiled = compiled_plan(repo.common_dir)
+        if compiled is not None or not (repo.top / PLAN_FILE).exists():
+            return compiled
+        plan_file = repo.top / PLAN_FILE
     return load_plan(repo, plan_file)[0]
 
 

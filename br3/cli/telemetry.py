@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from br3.telemetry import Event
 
 _LEVELS = ("warning", "error", "critical")
+_MOST_EVENTS = 1_000_000_000
 
 
 @click.group(cls=Group)
@@ -201,7 +202,7 @@ def events(
     follower = Follower(repository().common_dir)
     seen = {(e.segment, e.seq) for e in follower.poll()} if follow else set()
     with figures() as db:
-        report = reports.events(db, kind=kind, build=build, run=run_id, since=begin, count=count)
+        report = reports.events(db, kind=kind, build=build, run=run_id, since=begin, count=min(count, _MOST_EVENTS))
     if as_json:
         emit_json(report.as_json("events"))
         return 0

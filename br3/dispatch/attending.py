@@ -64,11 +64,11 @@ def _state(common_dir: Path, run: RunView, plan: Plan | None = None) -> str:
 
 
 def for_a_person(session: Session) -> list[str]:
-    """The builds that wait for a person, where no other one is left to do; else none."""
+    """The builds that a person has to do, where all others that are left wait for them; else none."""
     plan, run = session.plan, session.view
     left = _left(run, plan)
     theirs = {b.id for b in plan.builds if b.manual and b.id in left}
-    return [build.id for build in plan.builds if build.id in left] if left <= _behind(plan, theirs) else []
+    return [build.id for build in plan.builds if build.id in theirs] if left <= _behind(plan, theirs) else []
 
 
 def _left(run: RunView, plan: Plan) -> set[str]:

@@ -17,6 +17,7 @@ from br3.errors import Refused, UsageError
 from br3.orchestrator import control, stopping
 from br3.orchestrator.control import Request
 from br3.plan.model import Build
+from br3.plan.order import needs_closure
 from br3.repo.worktrees import Repository
 from br3.telemetry import BuildView, is_held
 from br3.telemetry.locks import holder
@@ -162,6 +163,9 @@ def cancel_run(session: Session) -> list[Said]:
         dispatcher = Dispatcher(session, selected, Quiet(), jobs=1)
         dispatcher.cancel.set()
         dispatcher.run()
+    for request in control.asked(session.run_dir):
+        if request.what == "pause":  # nothing is left that could rest
+            control.settle(session.run_dir, request)
     return [Said(None, f"run {session.run} is stopped; worktrees and commits are as they were left")]
 
 
@@ -186,7 +190,10 @@ def retry(target: Target, start: str | None, model: str | None) -> list[Said]:
         )
         what = f"begins again at {begins}" if begins else "begins again at the first task that is not done"
         what += f" with {model}" if model else ""
-        if _dispatcher(session) is None:
+        unmet = [n for n in needs_closure(session.plan, build.id) if session.build_view(n).state != "verified"]
+        if _dispatcher(session) is None and unmet:
+            what += f", with the next run, once {' and '.join(unmet)} can be verified: br3 run"
+        elif _dispatcher(session) is None:
             what += f", with the next run: br3 run {build.id}"
         elif build.id not in session.view.selected:
             what += f", once run {session.run} has ended: br3 run {build.id}"
@@ -300,12 +307,12 @@ def _require_retriable(session: Session, build: Build, view: BuildView, begins: 
             f"{build.id} is at work ({view.state})",
             hint=f"br3 cancel {build.id} stops it; then br3 retry {build.id}",
         )
-    if view.state == "verified" and begins is None:
-        raise Refused(f"{build.id} is verified", hint=f"br3 retry {build.id} --from TASK does it again from there")
     from br3.dispatch.standing import standings
 
     if standings(session, [build])[0].landed:
         raise Refused(f"{build.id} has landed on {session.plan.base}", hint="put more work into a build of its own")
+    if view.state == "verified" and begins is None:
+        raise Refused(f"{build.id} is verified", hint=f"br3 retry {build.id} --from TASK does it again from there")
 
 
 def _pausing(session: Session, build: Build | None, now: bool) -> str:

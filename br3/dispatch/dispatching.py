@@ -531,8 +531,9 @@ class Dispatcher:
     def _end(self, gen: int) -> Outcome:
         mine = {build.id: self._view(build.id) for build in [*self.builds, *self.manual]}
         waiting = [build.id for build in self.manual if not mine[build.id].ended]
-        waiting += [b.id for b in self.builds if not mine[b.id].ended and self._needs_a_person(b)]
-        unverified = [view.id for view in mine.values() if view.state != "verified" and view.id not in waiting]
+        behind = [b.id for b in self.builds if not mine[b.id].ended and self._needs_a_person(b)]
+        open_yet = {*waiting, *behind}
+        unverified = [view.id for view in mine.values() if view.state != "verified" and view.id not in open_yet]
         data: dict[str, Any]
         if self._paused and not self.cancel.is_set():
             self.session.journal.append("run.resumed", run=self.session.run, gen=gen)
@@ -542,7 +543,7 @@ class Dispatcher:
             kind, data = "run.cancelled", {"reason": "stopped by the user"}
         elif unverified:
             kind, data = "run.failed", {"reason": f"not verified: {', '.join(unverified)}"}
-        elif waiting:
+        elif open_yet:
             kind, data = "run.paused", {"reason": f"a person has to go on: {', '.join(waiting)}"}
         else:
             kind, data = "run.completed", {}

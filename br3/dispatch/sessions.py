@@ -86,11 +86,14 @@ class Session:
     def site(self, *, fresh: bool = False, cancel: threading.Event | None = None) -> Site:
         """What preparing workspaces needs; two git processes, whatever the number of builds."""
         git = self.repository.git
+        branches = refs.branches(git, [build.branch for build in self.plan.builds])
         known: dict[str, list[dict[str, Any]]] = {}
         of_worktrees = [e for e in self.events if e.build and e.kind in ("worktree.created", "worktree.removed")]
         for event in sorted(of_worktrees, key=lambda e: e.order):
             if event.kind == "worktree.created":
                 known.setdefault(str(event.build), []).append(event.data)
+            elif _is_as_removed(branches.get(str(event.data.get("branch"))), event):
+                pass  # it was brought back, by an undo or by hand
             else:
                 known.pop(str(event.build), None)  # a branch of that name is somebody else's from now on
         return Site(
@@ -103,11 +106,15 @@ class Session:
             source=self.source,
             known=known,
             registered=worktrees.list_worktrees(git),
-            branches=refs.branches(git, [build.branch for build in self.plan.builds]),
+            branches=branches,
             places=self.worktrees,
             fresh=fresh,
             cancel=cancel or threading.Event(),
         )
+
+
+def _is_as_removed(tip: refs.Branch | None, removed: Event) -> bool:
+    return tip is not None and tip.commit == removed.data.get("commit")
 
 
 def departed(session: Session) -> list[Build]:

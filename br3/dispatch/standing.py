@@ -113,7 +113,9 @@ class Standing:
             return "interrupted"
         if self.view.paused and self.alive:
             return "paused"
-        if state == "preparing" and not self.alive and self.ready:
+        if self.alive and state in ("preparing", "running", "verifying"):
+            return state  # what its branch has passed by now is about to change
+        if state == "preparing" and self.ready:
             return "ready"
         if self.verified:
             return "aside" if self.aside else "verified"
@@ -166,7 +168,7 @@ def standings(
     newest = {build.id: _newest(session, build) for build in wanted}
     asked = {*commits.values(), *(there for _, there in landed_as.values())}.union(*evidence.values())
     inside = refs.contained(git, asked, f"refs/heads/{session.plan.base}")
-    elsewhere = _squashed(session, [tip.commit for tip in tips.values() if tip.commit not in inside])
+    elsewhere = _squashed(session, [commit for commit in commits.values() if commit not in inside])
     known = dirt if dirt is not None else _all_dirt(session, wanted)
     found = []
     for build in wanted:
@@ -237,7 +239,11 @@ def _squashed(session: Session, tips: list[CommitId]) -> set[CommitId]:
         return set()
     git = session.repository.git
     base = refs.resolve(git, f"refs/heads/{session.plan.base}")
-    return {tip for tip in tips if base is not None and contained_in(git, base, tip) is not None}
+    if base is None:
+        return set()
+    # Of a branch that a clean-up has removed git keeps the commits for a while.
+    there = [tip for tip in tips if refs.resolve(git, tip) is not None]
+    return {tip for tip in there if contained_in(git, base, tip) is not None}
 
 
 def _all_dirt(session: Session, builds: list[Build]) -> dict[str, list[str]]:

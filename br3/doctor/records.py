@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 from br3.analytics.inspecting import Finding
+from br3.dispatch.attending import state_of
 from br3.doctor.patient import Patient
 from br3.telemetry.archive import archive_dir, entries, packed_segments
 from br3.telemetry.journal import segments
@@ -49,7 +50,7 @@ def newest_run(patient: Patient) -> Iterator[Finding]:
         yield Finding("runs", True, "none yet")
     else:
         problems = session.view.problems
-        said = f"{len(patient.runs)}, the newest {session.run} is {session.view.state}"
+        said = f"{len(patient.runs)}, the newest {session.run} is {state_of(session)}"
         if problems:
             said += f"; {len(problems)} of its events contradict others, such as {problems[0]}"
         yield Finding(

@@ -174,7 +174,8 @@ def _obstacle(
             reason = str(standing.verdict.data.get("reason") or reason)
         return f"not verified: {reason} (br3 verify {standing.id} tries again)", view.log
     if not standing.present:
-        return "not verified, and its worktree is gone", None
+        again = f"br3 up {standing.id} makes it again, br3 verify {standing.id} verifies it"
+        return f"not verified, and its worktree is gone; {again}", None
     if look_only:
         boarding.unverified.append(standing.id)
         return "", None
@@ -211,10 +212,11 @@ def verify_build(session: Session, standing: Standing) -> tuple[Verdict, Path]:
         if moves:
             work.say("build.verifying", commit=commit)
         verdict, directory = run_verification(work, commit, work.verdict_key(tree))
-        if moves and verdict.passed:
+        done = verdict.passed and standing.has_work
+        if moves and done:
             work.say("build.verified", commit=commit, tree=tree)
         elif moves:
-            work.say("build.repairing", "warning", reason=verdict.reason)
-    if moves and verdict.passed:
+            work.say("build.repairing", "warning", reason=verdict.reason or "its branch has no commits yet")
+    if moves and done:
         attending.complete(session)
     return verdict, directory

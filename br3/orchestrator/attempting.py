@@ -235,8 +235,9 @@ def _follow(
         left, scope = limit
         spent = known_sum(view.usage)
         if left is not None and spent > left:
-            work.say("budget.exceeded", "error", task=task.id, scope=scope, cost_usd=str(spent), budget_usd=str(left))
-            over = f"{_spent_of(scope, _budget(work, scope))}, {spent:.4f} USD by this attempt"
+            budget = _budget(work, scope)
+            work.say("budget.exceeded", "error", task=task.id, scope=scope, cost_usd=str(spent), budget_usd=budget)
+            over = f"{_spent_of(scope, budget)}, {spent:.4f} USD by this attempt"
             return "budget"
         warned, stop = _beyond(work, request.model, forecast)
         if stop is not None:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from br3.plan import prompt_files
 from br3.plan.detection import detect
 from br3.plan.globs import with_slash
 from br3.plan.location import worktree_root
@@ -150,7 +151,7 @@ def _task(task: TaskSection, build: BuildSection, file: PlanFile, directory: Pat
 
 def _prompt(section: BuildSection | TaskSection, directory: Path) -> str:
     if section.prompt_file:
-        return (directory / section.prompt_file).read_text(encoding="utf-8")
+        return prompt_files.read(directory, section.prompt_file)
     return section.prompt or ""
 
 

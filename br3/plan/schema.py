@@ -136,6 +136,8 @@ def _version_file(value: str) -> str:
 def _command(value: str) -> str:
     if not value.strip():
         refuse("expected a command, got an empty string")
+    if "\0" in value:
+        refuse(f"{shown(value)} has a NUL character, which no command can have")
     return value
 
 

@@ -230,12 +230,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Tagged:
-    """A release on base that this run made; ``remotes`` have it."""
+    """A release on base that this run made; ``remotes`` have it, it has ``builds``."""
 
     tag: str
     commit: str
     version: str | None
     remotes: tuple[str, ...]
+    builds: tuple[str, ...]
 
 
 @dataclass(frozen=True)

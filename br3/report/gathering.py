@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from br3 import __version__
-from br3.dispatch.attending import past
+from br3.dispatch.attending import Past, for_a_person, past
 from br3.dispatch.sessions import Session, base_gone
 from br3.dispatch.standing import Standing, landed_commits, standings
 from br3.errors import Br3Error
@@ -64,7 +64,7 @@ def gather(session: Session, db: DuckDBPyConnection, now: datetime | None = None
         run=session.run,
         plan=session.plan.name,
         state=parts[0].state if view.created else "created",
-        reason=view.reason,
+        reason=view.reason or _waits_for(session, parts[0]),
         base=session.plan.base,
         base_commit=session.base_commit,
         base_now=refs.resolve(session.repository.git, f"refs/heads/{session.plan.base}"),
@@ -85,7 +85,7 @@ def gather(session: Session, db: DuckDBPyConnection, now: datetime | None = None
         outcomes=_outcomes(db, runs),
         conflicts=_conflicts(session, standing),
         checklist=_checklist(session),
-        releases=_releases(session),
+        releases=_releases(session, standing),
         whole_verify=_whole(session),
         problems=tuple(view.problems),
     )
@@ -302,15 +302,29 @@ def _checklist(session: Session) -> tuple[Check, ...]:
     return tuple(last.get(c.name) or Check(c.name, None, "", None) for c in session.plan.criteria)
 
 
-def _releases(session: Session) -> tuple[Tagged, ...]:
+def _waits_for(session: Session, run: Past) -> str | None:
+    """Whom a run waits for that nobody has paused."""
+    theirs = for_a_person(session) if run.state == "paused" and not run.alive else []
+    return f"a person has to go on: {', '.join(theirs)}" if theirs else None
+
+
+def _releases(session: Session, standing: Sequence[Standing]) -> tuple[Tagged, ...]:
     from br3.release.records import records
 
-    if refs.resolve(session.repository.git, f"refs/heads/{session.plan.base}") is None:
+    git = session.repository.git
+    if refs.resolve(git, f"refs/heads/{session.plan.base}") is None:
         return ()
     runs = {run.id for run in session.chain}
     mine = {str(e.data.get("tag")) for e in session.events if e.kind == "release.intent" and e.run in runs}
     made = [record for record in records(session, session.plan.base) if record.tag.name in mine]
-    return tuple(Tagged(r.tag.name, r.tag.commit, r.version, tuple(sorted(r.pushed))) for r in made)
+    trained = landed_commits(session)
+    there = {s.id: trained[s.id][1] if s.id in trained else s.commit for s in standing if s.landed}
+    found = []
+    for one in made:
+        inside = refs.contained(git, [commit for commit in there.values() if commit], one.tag.commit)
+        builds = tuple(build for build, commit in there.items() if commit in inside)
+        found.append(Tagged(one.tag.name, one.tag.commit, one.version, tuple(sorted(one.pushed)), builds))
+    return tuple(found)
 
 
 def _whole(session: Session) -> Mapping[str, Any] | None:

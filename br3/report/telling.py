@@ -44,7 +44,8 @@ def headline(facts: Facts) -> str:
         said = f"{verified} of {of} verified, none landed yet"
     else:
         said = f"{of}, none verified yet" if facts.going_on else f"{of}, none verified"
-    tags = ", ".join(release.tag for release in facts.releases)
+    all_of_it = {build.id for build in facts.builds if build.landed}
+    tags = ", ".join(release.tag for release in facts.releases if landed and all_of_it.issubset(release.builds))
     return f"{said}, released as {tags}" if tags else said
 
 
@@ -55,7 +56,7 @@ def run_state(facts: Facts) -> str:
             return "still at work: these are the figures of the moment above"
         case "interrupted":
             return "interrupted: nobody is at work on it (br3 run goes on)"
-        case "paused":
+        case "paused" if not facts.reason:
             return "paused (br3 resume lets it go on)"
         case "created":
             return "prepared, not dispatched: done by hand"

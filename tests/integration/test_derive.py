@@ -569,7 +569,7 @@ class Clock:
         where = {"run": "r", "build": "b", "task": "t", "attempt": self.number}
         segment(self.common_dir, "spent", line("usage.recorded", self.number, ts=ts, **where, data=data))
 
-    def done(self, outcome: str, took_s: float = 10, count: int = 1) -> None:
+    def done(self, outcome: str, took_s: float = 10, count: int = 1, cause: str | None = None) -> None:
         """Tasks with one attempt each, ended just now."""
         for _ in range(count):
             self.number += 1
@@ -578,7 +578,7 @@ class Clock:
             where = {"run": "r", "build": "b", "task": f"t{self.number}"}
             tried = {**where, "attempt": 1}
             good = outcome == "completed"
-            ending = {"outcome": "succeeded" if good else "failed"}
+            ending = {"outcome": "succeeded" if good else "failed", "cause": cause}
             segment(
                 self.common_dir,
                 f"task{self.number}",
@@ -642,6 +642,15 @@ def test_every_violation_is_told_once_and_never_cleared(clock: Clock) -> None:
         ("error", None),
         ("critical", None),
     ]
+
+
+def test_attempts_that_somebody_stopped_are_no_failures(clock: Clock) -> None:
+    watch = rules(error_rate_max=0.2, min_tasks=5)
+    clock.done("failed", 1000, count=6, cause="cancelled")
+    clock.done("failed", 1000, count=6, cause="skipped")
+    assert clock.told(watch) == []
+    clock.done("failed", 1000, count=6, cause="error")
+    assert clock.told(watch) == ["error_rate"]
 
 
 def test_rates_and_durations_are_judged_once_enough_tasks_have_ended(clock: Clock) -> None:

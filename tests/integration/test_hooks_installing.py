@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from br3.hooks import installing, shims
 from br3.repo.worktrees import discover
-from tests.conftest import toml
+from tests.conftest import Scratch, shell_plan, toml, writing
 from tests.integration.hooking import PLAN, SECRET, Ground, Templates, began, by_config, kinds
 
 SH = b'#!/bin/sh\necho kept "$0" "$@" >&2\n'
@@ -510,3 +511,13 @@ def test_shims_that_other_repositories_share_stay_when_br3_was_never_installed_h
     before = everything(shared)
     bare_ground.br3("hooks", "uninstall", code=3)
     assert everything(shared) == before
+
+
+def test_installed_from_a_build_s_worktree_they_guard_by_the_plan_of_the_main_one(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a")}) + '[hooks]\nprotect = ["main"]\n')
+    repo.br3("up", "--trust")
+    assert "protected branches: main" in repo.br3("hooks", "install", cwd=repo.worktree("a")).out
+    done = subprocess.run(
+        ["git", "commit", "-q", "--allow-empty", "-m", "x"], cwd=repo.path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "main" in done.stderr

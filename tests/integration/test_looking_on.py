@@ -80,7 +80,7 @@ def test_attach_names_the_builds_that_wait_for_a_person(repo: Scratch) -> None:
     assert states(repo) == {"paused"}
     assert "paused, it waits for you" in repo.br3("status").out
     said = repo.br3("attach")
-    assert "for you to do: m, n (br3 prompt BUILD" in said.out
+    assert "for you to do: m (br3 prompt BUILD" in said.out
     repo.write("by-hand", "x", root=repo.worktree("m"))
     repo.commit("by hand", cwd=repo.worktree("m"))
     repo.br3("verify", "m")
@@ -101,6 +101,32 @@ def test_a_run_is_completed_when_persons_have_done_what_it_waited_for(repo: Scra
     assert len(repo.events("run.completed")) == 1
     assert "1 completed" in repo.br3("telemetry", "summary").out
     assert "all 3 builds are verified" in repo.br3("attach").out
+
+
+def test_a_build_by_hand_without_commits_is_not_done_by_verifying_it(repo: Scratch) -> None:
+    repo.plan(plan_of({}) + MANUAL + '[[build]]\nid = "n"\nneeds = ["m"]\ncommand = "echo x > n"\n')
+    repo.br3("run", "--trust")
+    assert "there is nothing to land" in repo.br3("verify", "m", code=1).out
+    assert not repo.events("build.verified") and states(repo) == {"paused"}
+    assert "for you to do: m (br3 prompt" in repo.br3("run").out
+    assert not repo.events("attempt.started"), "what needs it was not begun"
+
+
+def test_a_report_of_what_waits_for_a_person_says_so(repo: Scratch) -> None:
+    repo.plan(plan_of({}) + MANUAL)
+    repo.br3("run", "--trust")
+    assert "paused: a person has to go on: m" in repo.br3("report").out
+
+
+def test_a_build_that_is_done_anew_is_not_called_verified_meanwhile(repo: Scratch, waiting: str) -> None:
+    repo.plan(plan_of({"a": {"1": writing("x")}}))
+    repo.br3("run", "--trust")
+    repo.plan(plan_of({"a": {"1": f"{waiting}; {writing('y')}"}}))
+    run = detached(repo)
+    begun(repo, "a-1")
+    assert " a      running " in f" {repo.br3('status').out}".replace("\n", " ")
+    go(repo)
+    ended(repo, run)
 
 
 def test_a_run_that_somebody_dispatches_is_not_ended_by_who_verifies(repo: Scratch, waiting: str) -> None:

@@ -298,6 +298,19 @@ def test_what_earlier_runs_did_for_the_plan_counts(repo: Scratch) -> None:
     assert len(first["runs"]) == 1 and _same(first["spent"]["usd"], str(runs[1]))
 
 
+def test_a_release_is_named_where_what_landed_is_in_it(repo: Scratch) -> None:
+    release = '[release]\ntag = "v1"\n'
+    repo.plan(shell_plan({"a": writing("a")}) + release)
+    repo.br3("run", "--trust")
+    repo.br3("finish")
+    assert "1 of 1 build landed on main, released as v1\n" in repo.br3("report").out
+    repo.plan(shell_plan({"a": writing("a", "more")}) + release)
+    repo.br3("run", "--trust")
+    assert "1 of 1 build verified, none landed yet\n" in repo.br3("report").out
+    repo.br3("merge")
+    assert "1 of 1 build landed on main\n" in repo.br3("report").out
+
+
 def _same(one: str | None, other: str | None) -> bool:
     """Whether two amounts are the same, or both are not known."""
     return one is other if one is None or other is None else Decimal(one) == Decimal(other)

@@ -447,6 +447,25 @@ def test_what_was_squashed_there_is_not_requested_again(hosted: Hosted, tmp_path
     assert "refs/heads/build/a" not in hosted.branches()
 
 
+def test_what_was_squashed_there_has_landed_after_a_clean_up_too(hosted: Hosted, tmp_path: Path) -> None:
+    hosted.run(two())
+    repo = hosted.repo
+    repo.br3("merge")
+    forge = Scratch(tmp_path / "forge")
+    repo.git("clone", "--quiet", str(hosted.bare.path), str(forge.path))
+    for build in "ab":
+        forge.git("merge", "--quiet", "--squash", f"origin/build/{build}")
+        forge.commit(f"{build}, squashed")
+    forge.git("push", "--quiet", "origin", "main")
+    repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    repo.br3("clean")
+    assert repo.git("branch", "--list", "build/*") == ""
+    assert all(build["landed"] for build in repo.status()["builds"].values())
+    before = len(repo.events("attempt.started"))
+    assert "landed" in repo.br3("run").out
+    assert len(repo.events("attempt.started")) == before
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_kill_9_around_the_push_and_the_next_call_finishes(hosted: Hosted, tmp_path: Path, after: bool) -> None:
     hosted.run(two())

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import PYTHON, Scratch, processes_with, until
+from tests.conftest import PYTHON, Scratch, processes_with, shell_plan, until, writing
 from tests.integration.killing import git_that_kills, git_that_kills_at
 from tests.integration.trains import CHECK, Made, lay, made, verified
 
@@ -576,6 +576,17 @@ class TestUndo:
         assert "has landed nothing that still stands" in repo.br3("merge", "--undo", run, code=2).err
         assert merge(repo)["landed"] == ["a", "b"]
         assert (repo.path / "README.md").read_text() == "mine\n"
+
+    def test_what_was_cleaned_up_and_taken_back_is_gone_on_with(self, repo: Scratch) -> None:
+        repo.plan(shell_plan({"a": writing("a")}))
+        repo.br3("run", "--trust")
+        tip = repo.head("build/a")
+        repo.br3("finish")
+        repo.br3("merge", "--undo", self._run(repo))
+        repo.br3("up", "a")
+        repo.br3("verify", "a")
+        assert repo.head("build/a") == tip
+        assert merge(repo)["landed"] == ["a"]
 
     @pytest.mark.parametrize("how", ["commit", "tag", "branch", "remote"])
     def test_what_was_built_on_is_not_taken_back(self, repo: Scratch, landed: tuple[str, str], how: str) -> None:

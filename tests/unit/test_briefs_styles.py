@@ -113,6 +113,9 @@ def test_a_minimum_of_coverage_that_nothing_measures_is_not_set(tmp_path: Path) 
     made = of("checkboxes")
     assert plan_of(made, tmp_path).build("export").verify.min_coverage is None
     assert "85 % coverage is expected, but nothing in [build.verify] measures it" in made.text
+    whole = imported("# P\n\n## Build A: b\nDo.\n\n## Verification\nRun `pytest -q`. 40 tests pass, coverage 85%.\n")
+    assert whole.sketch.data["verify"] == {"run": ["pytest -q"], "min_passed": 40}
+    assert "85 % coverage is expected, but nothing in [verify] measures it" in whole.text
 
 
 def test_numbered_phases_need_each_other(tmp_path: Path) -> None:

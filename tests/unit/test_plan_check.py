@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def test_a_value_of_plan_is_refused(tmp_path: Path, line: str, complaint: str) -
         ("retries = -1", "retries: expected at least 0, got -1"),
         ('setup = "make"', 'setup: expected a list, got "make" (write setup = ["make"])'),
         ('setup = [" "]', "setup[0]: expected a command, got an empty string"),
+        ('command = "a\\u0000b"', r'command: "a\u0000b" has a NUL character, which no command can have'),
         ("shared = 1", "shared: expected true or false, got 1"),
         (
             'env = ["A=b"]',
@@ -388,6 +390,28 @@ def test_a_prompt_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_bytes(b"\xff\xfe")
     assert complaints_of(tmp_path, '[[build]]\nid = "a"\nprompt_file = "a.md"\n') == [
         'build[0].prompt_file: "a.md" is not UTF-8'
+    ]
+
+
+def test_a_prompt_file_is_a_plain_file_of_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    root = tmp_path / "repo"
+    (root / ".git").mkdir(parents=True)
+    (root / "prompts").mkdir()
+    (root / "prompts/there.md").write_text("x")
+    (root / "plans").mkdir()
+    text = '[[build]]\nid = "a"\nprompt_file = "a.md"\n'
+    (root / "plans/a.md").symlink_to(tmp_path / "secret")
+    assert complaints_of(root / "plans", text) == [
+        'build[0].prompt_file: "a.md" leads out of the repository (keep the prompt itself beside the plan)'
+    ]
+    (root / "plans/a.md").unlink()
+    (root / "plans/a.md").symlink_to("../prompts/there.md")
+    assert complaints_of(root / "plans", text) == []
+    (root / "plans/a.md").unlink()
+    os.mkfifo(root / "plans/a.md")
+    assert complaints_of(root / "plans", text) == [
+        'build[0].prompt_file: there is no file "a.md" (it is looked for beside the plan)'
     ]
 
 

@@ -334,20 +334,24 @@ def _remarks(sketch: Sketch, draft: Draft, here: Here) -> None:
         known = [task.minutes for task in build.tasks]
         if build.minutes and None not in known and sum(m for m in known if m) != build.minutes:
             sketch.remark(("build", at), f"the brief gives it {build.minutes:g} minutes in all")
-        if (
-            build.verify
-            and (lost := build.expected.min_coverage) != _measured(build.verify, build.expected).min_coverage
-        ):
-            text = (
-                f"{lost:g} % coverage is expected, but nothing in [build.verify] measures it: --cov, then min_coverage"
-            )
-            sketch.remark(("build", at), text)
+        if build.verify and (told := _unmeasured(build.verify, build.expected, "[build.verify]")):
+            sketch.remark(("build", at), told)
         if build.expected and not build.verify:
             sketch.remark(("build", at), f"expected: {_shown(build.expected)}; say by which command, in [build.verify]")
+    if draft.verify and (told := _unmeasured(draft.verify, draft.expected, "[verify]")):
+        sketch.remark(("verify",), told)
     if draft.expected and not draft.verify:
         sketch.remark(
             ("verify",), f"expected of the whole: {_shown(draft.expected)}; say by which command, in [verify]"
         )
+
+
+def _unmeasured(run: list[str], expected: Expected, table: str) -> str | None:
+    """What is said of a minimum of coverage that no command of ``table`` measures."""
+    lost = expected.min_coverage
+    if lost == _measured(run, expected).min_coverage:
+        return None
+    return f"{lost:g} % coverage is expected, but nothing in {table} measures it: --cov, then min_coverage"
 
 
 def _shown(expected: Expected) -> str:

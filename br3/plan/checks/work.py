@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from br3.plan import prompt_files
 from br3.plan.checks.raw import RawPlan, RawTable
 from br3.plan.problems import Found, did_you_mean, nearest, shown
 from br3.plan.schema import AGENTS
@@ -48,7 +49,9 @@ def _prompt(plan: RawPlan, table: RawTable) -> Iterator[Found]:
     if "prompt" in table.values:
         yield Found(where, "there is a prompt as well", "keep prompt or prompt_file")
     try:
-        (plan.directory / file).read_text(encoding="utf-8")
+        prompt_files.read(plan.directory, file)
+    except prompt_files.Outside:
+        yield Found(where, f"{shown(file)} leads out of the repository", "keep the prompt itself beside the plan")
     except UnicodeDecodeError:
         yield Found(where, f"{shown(file)} is not UTF-8")
     except (OSError, ValueError):
