@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verified:
-    """What a build's verification showed. ``verified``: it passes, and there is something to land; else ``reason``.
+    """What a build's verification showed. ``verified``: it passes, and there is something to land, or that has landed;
+    else ``reason``.
 
     ``commands``: ``run``, ``exit_code``, ``duration_s``, ``tests``, ``log``. ``tests``: ``passed``, ``failed``,
     ``skipped``; ``coverage`` in percent; None where nothing was counted. ``directory`` keeps the logs.
@@ -95,11 +96,13 @@ def _verify_one(session: Session, standing: Standing) -> Verified:
         return Verified(standing.id, reason=f"{error.message}; next: {error.hint}")
     strange = not_owned(session, standing)
     reason = verdict.reason
-    if verdict.passed and not standing.has_work:
+    if verdict.passed and standing.landed:
+        reason = "it has landed already"
+    elif verdict.passed and not standing.has_work:
         reason = "it passes, but its branch has no commits: there is nothing to land"
     return Verified(
         standing.id,
-        verdict.passed and standing.has_work,
+        verdict.passed and (standing.has_work or standing.landed),
         reason,
         commands=tuple(
             {

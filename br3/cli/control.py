@@ -17,7 +17,7 @@ run_option = click.option(
     "--run",
     "run_id",
     shell_complete=completing.runs,
-    help="Another run than the newest; the beginning of its id is enough.",
+    help="This run and no other; the beginning of its id is enough.",
 )
 
 
@@ -29,8 +29,8 @@ run_option = click.option(
 def pause(builds: tuple[str, ...], now: bool, run_id: str | None, as_json: bool) -> int:
     """Let a run, or builds of it, rest until br3 resume.
 
-    Without BUILDS it is for the whole run, and nothing new begins. While an agent is stopped by --now, its time-outs
-    do not run.
+    Without BUILDS it is for the whole run (for each that is at work), and nothing new begins. While an agent is
+    stopped by --now, its time-outs do not run.
     """
     from br3.dispatch import controlling
 
@@ -42,7 +42,7 @@ def pause(builds: tuple[str, ...], now: bool, run_id: str | None, as_json: bool)
 @run_option
 @json_option
 def resume(builds: tuple[str, ...], run_id: str | None, as_json: bool) -> int:
-    """Let what was paused go on."""
+    """Let what was paused go on: builds, or without BUILDS each run that is at work."""
     from br3.dispatch import controlling
 
     return _say([(t, controlling.resume(t)) for t in _targets(builds, run_id)], as_json)

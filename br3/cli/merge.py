@@ -118,8 +118,8 @@ def show_requested(requested: Requested) -> None:
     for warning in requested.warnings:
         click.echo(f"{click.style('note', fg='yellow')}  {warning}", err=True)
     if any(one.state != "foreseen" for one in requested.requests):
-        base = requested.base
-        click.echo(f"{base} is still {requested.commit[:9]}; once they are merged there: git pull, then br3 finish")
+        base, pull = requested.base, f"git pull {requested.remote} {requested.base}"
+        click.echo(f"{base} is still {requested.commit[:9]}; once they are merged there: {pull}, then br3 finish")
     elif requested.requests:
         click.echo("nothing was pushed")
     elif not requested.before:

@@ -212,7 +212,7 @@ def verify_build(session: Session, standing: Standing) -> tuple[Verdict, Path]:
         if moves:
             work.say("build.verifying", commit=commit)
         verdict, directory = run_verification(work, commit, work.verdict_key(tree))
-        done = verdict.passed and standing.has_work
+        done = verdict.passed and (standing.has_work or standing.landed)
         if moves and done:
             work.say("build.verified", commit=commit, tree=tree)
         elif moves:

@@ -197,7 +197,7 @@ def _tips(session: Session, requested: Requested) -> dict[str, str]:
 def _difference(git: Git, requested: Requested, top: str) -> str:
     base, remote = requested.base, requested.remote
     if refs.resolve(git, top) is None or not refs.is_ancestor(git, top, requested.commit):
-        return f"{base} at {remote} has commits that {base} here has not: git pull"
+        return f"{base} at {remote} has commits that {base} here has not: git pull {remote} {base}"
     commits = counted(refs.count_between(git, top, requested.commit), "commit")
     return f"{base} here is {commits} ahead of {remote}; requests may show them too, until: git push {remote} {base}"
 

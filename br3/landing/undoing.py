@@ -119,4 +119,7 @@ def _released(session: Session, landed: CommitId, now: CommitId) -> str:
     return str(newest["tag"]) if newest else ""
 
 
-_REVERT = "take it back by a commit of its own: git revert -m 1 COMMIT for each build"
+_REVERT = (
+    "take it back by a commit of its own for each build: git revert COMMIT, with -m 1 where that is a merge "
+    "(git log --merges)"
+)

@@ -413,6 +413,14 @@ def test_one_build_for_each_issue(repo: Scratch) -> None:
         assert line in said.err
 
 
+def test_a_numbered_line_right_below_an_item_is_an_issue_of_its_own(repo: Scratch) -> None:
+    repo.write("issues.md", "1. Foo\n   see #3 as well\n#44 Bar\nwith more\nGH-45 Baz\n- [ ] Last\n")
+    repo.br3("plan", "new", "--from-issue-list", "issues.md")
+    made = data(repo)["build"]
+    assert [b["id"] for b in made] == ["foo-see-3-as-well", "44-bar", "45-baz", "last"]
+    assert "with more" in made[1]["prompt"]
+
+
 TOKEN = "ghp" + "_" + "a1B2" * 9
 KEY = [f"-----{'BEGIN'} RSA PRIVATE KEY-----", "M" * 64, "N" * 64, f"-----{'END'} RSA PRIVATE KEY-----"]
 MASKED = "what looks like a secret was masked; it belongs into .env"

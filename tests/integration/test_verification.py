@@ -109,6 +109,13 @@ def test_a_tree_that_passed_is_not_verified_again(repo: Scratch) -> None:
     assert (repo.worktree("a").parent / "ran").read_text() == "ran\n"
 
 
+def test_what_has_landed_is_verified(repo: Scratch) -> None:
+    repo.plan(shell_plan({"a": writing("a")}))
+    repo.br3("run", "--trust")
+    repo.br3("merge")
+    assert "✓ verified: it has landed already" in repo.br3("verify", "a").out
+
+
 def test_verify_without_names_takes_what_has_work(repo: Scratch) -> None:
     repo.plan(shell_plan({"a": writing("a"), "b": writing("b")}))
     repo.br3("run", "--trust", "a")

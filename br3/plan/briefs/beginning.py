@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from br3.plan.briefs.placing import Here
 from br3.plan.briefs.quantities import split_minutes
@@ -29,6 +30,7 @@ class Issue:
 _NUMBER = re.compile(
     r"^(?:#|GH-|issue )?(?P<number>\d{1,6}|[A-Z][A-Z0-9]+-\d{1,6})(?:\t\w+)?\s*[:.)\t–—-]*\s+(?P<title>\S.*)$", re.I
 )
+_BY_NUMBER = re.compile(r"^(?:#|GH-)\d{1,6}[\s:.)–—-]+\S")
 _PLAIN_LINE = re.compile(r"^(?:#|GH-)?(?:\d{1,6}|[A-Z][A-Z0-9]+-\d{1,6})[\s:.)–—-]+\S")
 
 
@@ -40,7 +42,12 @@ def issues(text: str) -> tuple[list[Issue], list[int]]:
     rest: list[int] = []
     for part in parts(mended(lines)[0]):
         if part.kind == "item" and part.level == 1:
-            found.append(_issue(part.first, part.text, part.checked is True))
+            # Markdown takes "#12 title" right below an item for the rest of it.
+            below = [n for n in range(part.first + 1, part.last + 1) if _BY_NUMBER.match(lines[n - 1])]
+            own = part.text.partition(lines[below[0] - 1].strip())[0].strip() if below else part.text
+            found.append(_issue(part.first, own, part.checked is True))
+            for number, end in pairwise([*below, part.last + 1]):
+                found.append(_more(_issue(number, lines[number - 1], False), "\n".join(lines[number : end - 1])))
         elif part.level >= 1 and part.kind in ("text", "item", "fence") and found:
             more = "\n".join(lines[part.first - 1 : part.last])
             found[-1] = _more(found[-1], more)
