@@ -42,7 +42,10 @@ def pause(builds: tuple[str, ...], now: bool, run_id: str | None, as_json: bool)
 @run_option
 @json_option
 def resume(builds: tuple[str, ...], run_id: str | None, as_json: bool) -> int:
-    """Let what was paused go on: builds, or without BUILDS each run that is at work."""
+    """Let what was paused go on.
+
+    Without BUILDS that is each run that is at work.
+    """
     from br3.dispatch import controlling
 
     return _say([(t, controlling.resume(t)) for t in _targets(builds, run_id)], as_json)
