@@ -190,11 +190,10 @@ def retry(target: Target, start: str | None, model: str | None) -> list[Said]:
         )
         what = f"begins again at {begins}" if begins else "begins again at the first task that is not done"
         what += f" with {model}" if model else ""
-        unmet = [n for n in needs_closure(session.plan, build.id) if session.build_view(n).state != "verified"]
-        if _dispatcher(session) is None and unmet:
-            what += f", with the next run, once {' and '.join(unmet)} can be verified: br3 run"
-        elif _dispatcher(session) is None:
-            what += f", with the next run: br3 run {build.id}"
+        if _dispatcher(session) is None:
+            unmet = [n for n in needs_closure(session.plan, build.id) if session.build_view(n).state != "verified"]
+            once = f", once {' and '.join(unmet)} can be verified: br3 run" if unmet else f": br3 run {build.id}"
+            what += f", with the next run{once}"
         elif build.id not in session.view.selected:
             what += f", once run {session.run} has ended: br3 run {build.id}"
         if begins:

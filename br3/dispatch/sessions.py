@@ -92,9 +92,7 @@ class Session:
         for event in sorted(of_worktrees, key=lambda e: e.order):
             if event.kind == "worktree.created":
                 known.setdefault(str(event.build), []).append(event.data)
-            elif _is_as_removed(branches.get(str(event.data.get("branch"))), event):
-                pass  # it was brought back, by an undo or by hand
-            else:
+            elif not _is_as_removed(branches.get(str(event.data.get("branch"))), event):
                 known.pop(str(event.build), None)  # a branch of that name is somebody else's from now on
         return Site(
             repository=self.repository,
@@ -114,6 +112,7 @@ class Session:
 
 
 def _is_as_removed(tip: refs.Branch | None, removed: Event) -> bool:
+    """Whether the branch was brought back, by an undo or by hand."""
     return tip is not None and tip.commit == removed.data.get("commit")
 
 

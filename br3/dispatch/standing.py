@@ -168,7 +168,8 @@ def standings(
     newest = {build.id: _newest(session, build) for build in wanted}
     asked = {*commits.values(), *(there for _, there in landed_as.values())}.union(*evidence.values())
     inside = refs.contained(git, asked, f"refs/heads/{session.plan.base}")
-    elsewhere = _squashed(session, [commit for commit in commits.values() if commit not in inside])
+    missing = [commit for commit in commits.values() if commit not in inside]
+    elsewhere = _squashed(session, missing, {tip.commit for tip in tips.values()})
     known = dirt if dirt is not None else _all_dirt(session, wanted)
     found = []
     for build in wanted:
@@ -233,17 +234,17 @@ def standings(
     return found
 
 
-def _squashed(session: Session, tips: list[CommitId]) -> set[CommitId]:
-    """Of these tips those whose work base has without their commits: a forge squashed or rebased them."""
-    if session.plan.lands_by != "pr" or not tips:
+def _squashed(session: Session, commits: list[CommitId], tips: set[CommitId]) -> set[CommitId]:
+    """Of these commits those whose work base has without them: a forge squashed or rebased it. ``tips`` are there."""
+    if session.plan.lands_by != "pr" or not commits:
         return set()
     git = session.repository.git
     base = refs.resolve(git, f"refs/heads/{session.plan.base}")
     if base is None:
         return set()
     # Of a branch that a clean-up has removed git keeps the commits for a while.
-    there = [tip for tip in tips if refs.resolve(git, tip) is not None]
-    return {tip for tip in there if contained_in(git, base, tip) is not None}
+    there = [commit for commit in commits if commit in tips or refs.resolve(git, commit) is not None]
+    return {commit for commit in there if contained_in(git, base, commit) is not None}
 
 
 def _all_dirt(session: Session, builds: list[Build]) -> dict[str, list[str]]:

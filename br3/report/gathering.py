@@ -318,10 +318,11 @@ def _releases(session: Session, standing: Sequence[Standing]) -> tuple[Tagged, .
     mine = {str(e.data.get("tag")) for e in session.events if e.kind == "release.intent" and e.run in runs}
     made = [record for record in records(session, session.plan.base) if record.tag.name in mine]
     trained = landed_commits(session)
-    there = {s.id: trained[s.id][1] if s.id in trained else s.commit for s in standing if s.landed}
+    landed = {s.id: trained[s.id][1] if s.id in trained else s.commit for s in standing if s.landed}
+    there = {build: commit for build, commit in landed.items() if commit}
     found = []
     for one in made:
-        inside = refs.contained(git, [commit for commit in there.values() if commit], one.tag.commit)
+        inside = refs.contained(git, there.values(), one.tag.commit)
         builds = tuple(build for build, commit in there.items() if commit in inside)
         found.append(Tagged(one.tag.name, one.tag.commit, one.version, tuple(sorted(one.pushed)), builds))
     return tuple(found)
