@@ -44,7 +44,11 @@ GITCONFIG = """\
     gpgSign = false
 [protocol "file"]
     allow = always
+[gc]
+    autoDetach = false
 """
+"""Upkeep that a git call begins ends with that call (2.47 and later detach it after each commit): what a test copies
+or compares afterwards holds still."""
 
 
 @pytest.hookimpl(optionalhook=True)  # nobody needs several workers
