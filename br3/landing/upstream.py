@@ -53,6 +53,11 @@ def followed(session: Session) -> tuple[str, str, str]:
     return tracking, remote, there
 
 
+def is_at(session: Session, remote: str) -> bool:
+    """Whether base follows the branch of the same name at ``remote``. UsageError: see ``followed``."""
+    return followed(session)[1:] == (remote, f"refs/heads/{session.plan.base}")
+
+
 def _seen(session: Session, base: CommitId) -> CommitId:
     """Where the upstream of ``base`` was when it was last fetched; base itself when it never was."""
     return refs.resolve(session.repository.git, followed(session)[0]) or base

@@ -16,7 +16,7 @@ from typing import Any
 from br3.dispatch.sessions import Session, tip_of_base
 from br3.dispatch.standing import Standing, standings
 from br3.errors import Br3Error, Refused
-from br3.landing import verifying
+from br3.landing import upstream, verifying
 from br3.landing.moving import BaseMoved, Move, checkouts_of, move, recover, try_checkouts
 from br3.landing.testing import verification_of
 from br3.release import pushing
@@ -146,7 +146,10 @@ def check(session: Session, wish: Wish) -> None:
             )
     if remote is not None:
         tag = wanted.tag if existing is None else None
-        pushing.refuse_what_cannot_go(session, pushing.look(session, remote, tag), tag, base)
+        there = pushing.look(session, remote, tag)
+        if session.plan.landing.fetch and upstream.is_at(session, remote):
+            there = replace(there, base=None)  # landing takes up what the remote has on base
+        pushing.refuse_what_cannot_go(session, there, tag, base)
 
 
 def _ground(session: Session, *, landed: bool = True) -> tuple[CommitId, list[Standing]]:

@@ -223,6 +223,15 @@ class TestWhatMovesMeanwhile:
         assert "a" not in files(repo)
 
 
+def theirs(repo: Scratch, there: Scratch) -> None:
+    """Push base, and somebody else's commit on top of it."""
+    repo.git("push", "--quiet")
+    there.git("pull", "--quiet")
+    there.write("theirs", "x\n")
+    there.commit("theirs")
+    there.git("push", "--quiet")
+
+
 class TestUpstream:
     @pytest.fixture
     def there(self, repo: Scratch, tmp_path: Path) -> Scratch:
@@ -235,15 +244,33 @@ class TestUpstream:
 
     def test_what_the_upstream_has_more_is_landed_on(self, repo: Scratch, there: Scratch) -> None:
         lay(repo, made("a", "b"), landing="window = 2\nfetch = true")
-        repo.git("push", "--quiet")
-        there.git("pull", "--quiet")
-        there.write("theirs", "x\n")
-        there.commit("theirs")
-        there.git("push", "--quiet")
+        theirs(repo, there)
         assert merge(repo)["landed"] == ["a", "b"]
         assert files(repo) >= {"a", "b", "theirs"}
         assert (repo.path / "theirs").exists() and repo.git("status", "--porcelain") == ""
         assert repo.head("origin/main") == there.head()  # nothing is pushed
+
+    def test_a_release_is_pushed_on_top_of_what_the_upstream_has_more(self, repo: Scratch, there: Scratch) -> None:
+        lay(repo, made("a"), landing='fetch = true\n[release]\ntag = "v1"\npush = true')
+        theirs(repo, there)
+        done = repo.br3("finish", "--trust", "--json").json
+        assert done["merge"]["landed"] == ["a"] and done["release"]["pushed"]
+        there.git("pull", "--quiet", "--tags")
+        assert there.head() == repo.head() == there.head("v1^{commit}")
+        assert files(there) >= {"a", "theirs"}
+
+    def test_what_another_remote_has_more_is_in_the_way_of_its_release(
+        self, repo: Scratch, there: Scratch, tmp_path: Path
+    ) -> None:
+        repo.git("clone", "--quiet", "--bare", str(tmp_path / "remote.git"), str(tmp_path / "other.git"))
+        repo.git("remote", "add", "other", str(tmp_path / "other.git"))
+        lay(repo, made("a"), landing='fetch = true\n[release]\ntag = "v1"\npush = true\nremote = "other"')
+        there.commit("theirs")
+        there.git("push", "--quiet", str(tmp_path / "other.git"), "HEAD:main")
+        before = repo.head()
+        said = repo.br3("finish", "--trust", code=3).err
+        assert "other has commits on main that are not here" in said
+        assert repo.head() == before
 
     def test_an_upstream_that_moves_during_the_tests_is_landed_on(
         self, repo: Scratch, there: Scratch, gate: Gate
