@@ -225,3 +225,20 @@ def test_checkboxes_below_a_label_with_a_text_of_its_own_are_tasks(tmp_path: Pat
     assert [task.title for task in a.tasks] == ["create the class Alpha in src/alpha.py", "create tests"]
     assert a.owns == ("src/alpha.py", "tests/test_alpha.py")
     assert [(task.title, task.minutes) for task in b.tasks] == [("refactor b.py", 20)]
+
+
+def test_a_sentence_that_only_says_what_a_build_needs_is_its_needs(tmp_path: Path) -> None:
+    made = imported(
+        "# Plan\n\n## Build A: Storage\n\n- [ ] store\n\n"
+        "## Build B: Totals\n\nDepends on Build A.\n\n- [ ] totals\n\n"
+        "## Build C: Report\n\n- Needs builds A and Totals\n- Needs Python 3.13 and storage\n- [ ] page\n\n"
+        "## Build D: Page\n\n```\nYou are build D.\n\nWaits for `report`.\nWrite the page.\n```\n"
+    )
+    plan = plan_of(made, tmp_path)
+    assert {build.id: build.needs for build in plan.builds} == {
+        "storage": (),
+        "totals": ("storage",),
+        "report": ("storage", "totals"),
+        "page": ("report",),
+    }
+    assert "Python 3.13 and storage" in (plan.build("report").prompt or "")

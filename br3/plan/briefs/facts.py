@@ -39,6 +39,11 @@ _CLAUSE = re.compile(
     r"(?P<label>[A-Za-z]+(?: (?:on|with|by|after|in))?)\s*:?\s+"
     r"(?P<value>`[^`]+`(?:\s*(?:,|and|\+|&)\s*(?:and\s+)?`[^`]+`)*)"
 )
+_NEEDED = re.compile(
+    r"^(?:it |this )?(?:needs|depends on|requires|waits for|(?:is )?blocked by|builds on)\s+"
+    r"(?:builds\s+)?(?P<whom>.+?)\.?$",
+    re.IGNORECASE,
+)
 _WORK_IN = re.compile(r"^(?:works?|working) in\s+`?(?P<path>[\w./~-]*/[\w./-]+)`?\.?$", re.IGNORECASE)
 _HEADS: frozenset[Role] = frozenset({"tasks", "deliverables", "verification", "owns", "needs", "setup", "expected"})
 _SHORT: frozenset[Role] = frozenset({"branch", "worktree", "minutes", "budget", "agent", "model", "tests", "coverage"})
@@ -176,7 +181,7 @@ class Facts:
             self._task(part, text)
             self.task_level = 1
             return
-        if said is None and self._clauses(part, text):
+        if said is None and (self._clauses(part, text) or self._needed(part, text)):
             return
         place = _WORK_IN.match(text)
         if place and self._worktree(part, place["path"]):
@@ -222,6 +227,17 @@ class Facts:
         done = [self.apply(part, role_of(m["label"]), m["value"], listed=False, labelled=True) for m in found]
         return all(done)
 
+    def _needed(self, part: Part, text: str) -> bool:
+        """Take a sentence that says which builds it needs, and nothing else: "Depends on build A and build B."."""
+        said = _NEEDED.match(plain(text))
+        if said is None or self.task is not None:
+            return False
+        pieces = re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+", said["whom"])
+        names = {name.casefold() for build in self.draft.builds for name in (*build.aliases(), build.label) if name}
+        if not all(piece.casefold() in names for piece in pieces):
+            return False
+        return self.apply(part, "needs", ", ".join(pieces), listed=False, labelled=True)
+
     def _pair(self, part: Part, role: Role, label: str, value: str) -> None:
         if self.task is not None and part.level > self.task_level > 0 and role not in _SHORT:
             self.task.detail.append(part.text)
@@ -256,6 +272,8 @@ class Facts:
             self._placed(part)
             return
         timed = quantities.split_minutes(part.text)[1] is not None
+        if said is None and self.role in (None, "prompt") and self._needed(part, part.text):
+            return
         # A label before a text of its own, such as Owns: src/, does not speak of the list below it.
         if (part.checked is not None or timed) and (self.inline or self.role in (None, "prompt")):
             self._task(part, part.text)
