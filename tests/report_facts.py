@@ -139,6 +139,7 @@ def _build(number: int) -> Build:
         began=at(number),
         ended=at(number + 100),
         cost_usd=cost,
+        known_usd=cost,
         tokens=None if quiet else 1000,
         budget_usd=Decimal("5"),
         score=6.0,
@@ -165,6 +166,8 @@ def _attempt(build: Build, number: int) -> Attempt:
         began=at(began),
         ended=at(began + 35),
         cost_usd=None if build.cost_usd is None else build.cost_usd / 2,
+        known_usd=None if build.cost_usd is None else build.cost_usd / 2,
+        silent=build.cost_usd is None,
         tokens=500,
     )
 

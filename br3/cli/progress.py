@@ -337,7 +337,7 @@ def printable(text: str) -> str:
 
 def cost_of(view: BuildView | None) -> str:
     """What a build's attempts have cost so far, as far as is known."""
-    costs = [a.cost_usd for a in view.attempts if a.cost_usd is not None] if view else []
+    costs = [a.known_usd for a in view.attempts if a.known_usd is not None] if view else []
     return f"{sum(costs):.2f} USD" if costs else "–"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from br3.cli.context import json_option, repository
+from br3.wording import paid
 
 
 @click.command()
@@ -36,7 +37,7 @@ def runs(number: int, as_json: bool) -> int:
                 click.style(past.state, fg=STATE_COLOURS.get(past.state, "yellow")),
                 f"{past.verified}/{past.builds}",
                 "–" if past.tokens is None else f"{past.tokens:,}",
-                "–" if past.cost_usd is None else f"{past.cost_usd:.2f} USD",
+                paid(past.cost_usd, past.known_usd),
                 duration(since(view.created, ended)) if ended or past.alive else "–",
                 f"for {view.serves}" if view.serves else str(view.facts.get("plan") or ""),
             ]

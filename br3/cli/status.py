@@ -9,7 +9,7 @@ import click
 
 from br3.cli import completing
 from br3.cli.context import json_option, pick, repository
-from br3.wording import counted
+from br3.wording import counted, paid
 
 if TYPE_CHECKING:
     from br3.dispatch.conflicts import Pair
@@ -144,7 +144,7 @@ def builds_table(found: list[Standing], session: Session | None = None) -> str:
                 _tasks(standing),
                 _tests(standing),
                 "–" if standing.tokens is None else f"{standing.tokens:,}",
-                "–" if standing.cost_usd is None else f"{standing.cost_usd:.2f} USD",
+                paid(standing.cost_usd, standing.known_usd),
                 *([expected.get(standing.id, "–")] if expected else []),
                 _time(standing),
                 standing.build.branch,
@@ -342,7 +342,8 @@ def _detail(picture: Picture) -> list[str]:
         for attempt in task.attempts.values():
             facts = attempt.finished
             how = attempt.state if not facts.get("cause") else f"failed ({facts['cause']}): {facts.get('why')}"
-            cost = "" if attempt.cost_usd is None else f", {attempt.cost_usd:.4f} USD"
+            least = "" if attempt.cost_usd is not None else "at least "
+            cost = "" if attempt.known_usd is None else f", {least}{attempt.known_usd:.4f} USD"
             asked, did = attempt.started.get("model"), attempt.finished.get("model")
             names = [str(name) for name in (asked, did) if name not in (None, "auto")]
             who = ", ".join([str(attempt.started.get("agent")), *([" → ".join(dict.fromkeys(names))] if names else [])])

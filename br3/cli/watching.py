@@ -125,5 +125,6 @@ def _by_the_journal(picture: Picture) -> Picture:
             continue
         took = spent(session.chain, one.id)
         now = replace(one, view=view, alive=is_held(session.common_dir, "build", one.id))
-        found.append(replace(now, cost_usd=took.cost_usd, tokens=took.tokens, models=took.models))
+        now = replace(now, cost_usd=took.cost_usd, known_usd=took.known_usd)
+        found.append(replace(now, tokens=took.tokens, models=took.models))
     return replace(picture, found=found)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from br3.cli.output import table
+from br3.wording import paid
 
 if TYPE_CHECKING:
     from br3.everyday.cells import Cells, Filling
@@ -102,6 +103,7 @@ def _row_as_json(row: Row, cell: Cells) -> dict[str, Any]:
         "alive": standing.alive if standing else None,
         "agent": _agent(cell) or None,
         "cost_usd": f"{standing.cost_usd}" if standing and standing.cost_usd is not None else None,
+        "known_usd": f"{standing.known_usd}" if standing and standing.known_usd is not None else None,
         "staged": changes.staged if changes else None,
         "modified": changes.modified if changes else None,
         "untracked": changes.untracked if changes else None,
@@ -243,9 +245,8 @@ def _cells(row: Row, cell: Cells, seen: Seen, now: float, short_paths: bool) -> 
     elif "lines" not in cell.coming:
         found["lines"] = ("", {})
     if cell.standing is not None:
-        cost = cell.standing.cost_usd
         found["agent"] = (_agent(cell), {})
-        found["cost"] = ("" if cost is None else f"{cost:.2f} USD", {})
+        found["cost"] = (paid(cell.standing.cost_usd, cell.standing.known_usd).strip("–"), {})
     if row.committed is not None:
         found["age"] = (age(now - row.committed), {"dim": True})
     if cell.size_bytes is not None:

@@ -174,6 +174,7 @@ class Past:
     verified: int
     builds: int
     cost_usd: Decimal | None
+    known_usd: Decimal | None
     tokens: int | None
 
     def as_json(self) -> dict[str, Any]:
@@ -193,6 +194,7 @@ class Past:
             "selected": self.view.selected,
             "verified": self.verified,
             "cost_usd": None if self.cost_usd is None else f"{self.cost_usd}",
+            "known_usd": None if self.known_usd is None else f"{self.known_usd}",
             "tokens": self.tokens,
         }
 
@@ -208,8 +210,7 @@ def history(repository: Repository) -> list[Past]:
 
 def past(common_dir: Path, view: RunView) -> Past:
     """One run, by itself: without those that it continues."""
-    took = [spent([view], name) for name in view.builds if view.builds[name].attempts]
-    costs, tokens = [one.cost_usd for one in took], [one.tokens for one in took]
+    took = spent([view])
     selected = _selected(view)
     return Past(
         view=view,
@@ -217,6 +218,7 @@ def past(common_dir: Path, view: RunView) -> Past:
         alive=view.state not in RUN_ENDED and _at_work(common_dir, view),
         verified=sum(view.builds[name].state == "verified" for name in selected),
         builds=len(selected),
-        cost_usd=None if not costs or None in costs else sum((c for c in costs if c is not None), Decimal(0)),
-        tokens=None if not tokens or None in tokens else sum(t for t in tokens if t is not None),
+        cost_usd=took.cost_usd,
+        known_usd=took.known_usd,
+        tokens=took.tokens,
     )

@@ -49,6 +49,8 @@ class Standing:
     landed: bool
     alive: bool
     cost_usd: Decimal | None
+    known_usd: Decimal | None
+    """What is known of its cost; more than that when ``cost_usd`` is None."""
     tokens: int | None
     models: tuple[str, ...]
     put_aside: Event | None
@@ -141,6 +143,7 @@ class Standing:
             "uncommitted": list(self.dirty),
             "tests": self.tests,
             "cost_usd": None if self.cost_usd is None else f"{self.cost_usd}",
+            "known_usd": None if self.known_usd is None else f"{self.known_usd}",
             "tokens": self.tokens,
             "reason": self.view.reason,
             "log": self.view.log,
@@ -220,6 +223,7 @@ def standings(
                 landed=landed,
                 alive=is_held(session.common_dir, "build", build.id),
                 cost_usd=took.cost_usd,
+                known_usd=took.known_usd,
                 tokens=took.tokens,
                 models=took.models,
                 put_aside=_aside(session, build, commit),

@@ -41,6 +41,9 @@ class Attempt:
     began: datetime
     ended: datetime | None
     cost_usd: Decimal | None
+    known_usd: Decimal | None
+    silent: bool
+    """It did not say all that it took."""
     tokens: int | None
 
 
@@ -102,6 +105,7 @@ class Build:
     began: datetime | None
     ended: datetime | None
     cost_usd: Decimal | None
+    known_usd: Decimal | None
     tokens: int | None
     budget_usd: Decimal | None
     score: float | None

@@ -141,6 +141,7 @@ def _builds(session: Session, standing: Iterable[Standing]) -> tuple[Build, ...]
                 began=moment_of(view.began) if view.began else None,
                 ended=moment_of(view.since) if view.since and view.ended else None,
                 cost_usd=one.cost_usd,
+                known_usd=one.known_usd,
                 tokens=one.tokens,
                 budget_usd=_decimal(plan.budget_usd),
                 score=said.get("score"),
@@ -209,7 +210,7 @@ def _spent(models: Sequence[ModelCost], attempts: Sequence[Attempt]) -> Spent:
     return Spent(
         usd=sum(known, Decimal(0)) if known else None,
         unpriced_tokens=sum(model.unpriced_tokens for model in models),
-        silent_attempts=sum(a.cost_usd is None and a.tokens is None for a in attempts),
+        silent_attempts=sum(attempt.silent for attempt in attempts),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from br3.report import telling
 from br3.report.facts import Facts
 from br3.report.markup import fit
-from br3.report.wording import moment, usd, width
+from br3.report.wording import moment, width
 from br3.wording import counted
 
 MARK = "<!-- br3 report -->"
@@ -105,8 +105,7 @@ def _money(facts: Facts) -> Iterator[str]:
     unknown = telling.unknowns(facts.spent)
     yield f"**Paid: {telling.spent(facts.spent)}**{tokens}{budget}{f' ({unknown})' if unknown else ''}"
     for run in facts.aside_runs:
-        cost = usd(run["cost_usd"]) if run.get("cost_usd") is not None else telling.UNKNOWN
-        yield f"besides, to resolve conflicts, run {code(str(run['run']))}: {cost}"
+        yield f"besides, to resolve conflicts, run {code(str(run['run']))}: {telling.run_cost(run)}"
 
 
 def _builds(facts: Facts) -> list[str]:

@@ -169,7 +169,7 @@ def _timeline(facts: Facts, clock: Clock | None) -> Markup:
             seconds((attempt.ended - attempt.began).total_seconds()) if attempt.ended else "going on",
             _state(attempt.state, telling.attempt_state(attempt), attempt.why),
             " · ".join(name for name in (attempt.agent, attempt.model) if name),
-            telling.money(attempt.cost_usd),
+            telling.money(attempt.cost_usd, attempt.known_usd),
         )
         for attempt in facts.attempts
     ]
@@ -217,9 +217,9 @@ def _by_model(facts: Facts) -> Markup:
 
 def _by_build(facts: Facts) -> Markup | None:
     known = [build for build in facts.builds if any(task.attempts for task in build.tasks)]
-    known.sort(key=lambda build: (build.cost_usd is None, -(build.cost_usd or 0), build.number))
-    most = max((float(build.cost_usd or 0) for build in known), default=0.0) or 1.0
-    items = [drawing.Item(build.id, float(build.cost_usd or 0) / most, telling.build_cost(build)) for build in known]
+    known.sort(key=lambda build: (build.known_usd is None, -(build.known_usd or 0), build.number))
+    most = max((float(build.known_usd or 0) for build in known), default=0.0) or 1.0
+    items = [drawing.Item(build.id, float(build.known_usd or 0) / most, telling.build_cost(build)) for build in known]
     return _figure("Paid by build", drawing.bars("by-build", "Paid by build", items)) if items else None
 
 
@@ -392,8 +392,6 @@ def _detail(build: Build, facts: Facts) -> Markup:
 def _runs(facts: Facts) -> Markup:
     rows: list[Sequence[Content]] = []
     for run, part in [*((r, "") for r in facts.runs), *((r, "resolved conflicts, beside") for r in facts.aside_runs)]:
-        cost = run.get("cost_usd")
-        begun = run.get("tokens") is not None or bool(run.get("selected"))
         rows.append(
             (
                 str(run["run"]),
@@ -401,7 +399,7 @@ def _runs(facts: Facts) -> Markup:
                 part or None,
                 str(run["verified"]),
                 telling.NOTHING if run.get("tokens") is None else f"{run['tokens']:,}",
-                usd(cost) if cost is not None else telling.UNKNOWN if begun else telling.NOTHING,
+                telling.run_cost(run),
             )
         )
     more = " and those that it continues" if len(facts.runs) > 1 else ""

@@ -106,16 +106,25 @@ def against_budget(facts: Facts) -> str:
     return share if paid <= facts.budget_usd else f"{share}: over the budget"
 
 
-def money(amount: Decimal | None, *, begun: bool = True) -> str:
-    """Dollars; unknown where something was done that nobody knows the price of."""
-    if amount is None:
-        return UNKNOWN if begun else NOTHING
-    return usd(amount)
+def money(amount: Decimal | None, known: Decimal | None = None, *, begun: bool = True) -> str:
+    """Dollars; where something was done that nobody knows the price of what is ``known``, else unknown."""
+    if amount is not None:
+        return usd(amount)
+    if known is not None:
+        return f"at least {usd(known)}"
+    return UNKNOWN if begun else NOTHING
 
 
 def build_cost(build: Build) -> str:
     """As ``br3 status`` has it."""
-    return money(build.cost_usd, begun=any(task.attempts for task in build.tasks))
+    return money(build.cost_usd, build.known_usd, begun=any(task.attempts for task in build.tasks))
+
+
+def run_cost(run: Mapping[str, Any]) -> str:
+    """As ``br3 runs`` has it."""
+    begun = run.get("tokens") is not None or bool(run.get("selected"))
+    cost, known = (None if (said := run.get(key)) is None else Decimal(said) for key in ("cost_usd", "known_usd"))
+    return money(cost, known, begun=begun)
 
 
 def build_tokens(build: Build) -> str:

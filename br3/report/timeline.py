@@ -63,6 +63,8 @@ def attempts_of(session: Session) -> tuple[Attempt, ...]:
                             began=moment_of(one.started_ts),
                             ended=moment_of(one.finished_ts) if one.finished_ts else None,
                             cost_usd=one.cost_usd,
+                            known_usd=one.known_usd,
+                            silent=one.silent,
                             tokens=one.tokens,
                         )
                     )

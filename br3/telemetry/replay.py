@@ -20,6 +20,8 @@ from typing import Any
 
 from br3.telemetry.events import KINDS, Event
 
+_TOKENS = ("input_tokens", "output_tokens", "cache_write_tokens", "cache_read_tokens")
+
 RUN_MOVES: dict[str, tuple[frozenset[str], str]] = {
     "run.created": (frozenset({""}), "created"),
     "run.started": (frozenset({"created"}), "running"),
@@ -88,13 +90,22 @@ class AttemptView:
         costs = [u.get("cost_usd") for u in self.usage]
         if not costs or any(cost is None for cost in costs):
             return None
-        return sum((Decimal(str(cost)) for cost in costs), Decimal(0))
+        return self.known_usd
+
+    @property
+    def known_usd(self) -> Decimal | None:
+        """What is known of what it cost; None: nothing is."""
+        return _total([u.get("cost_usd") for u in self.usage])
+
+    @property
+    def silent(self) -> bool:
+        """Whether it did not say what it took, or one of its reports says neither tokens nor dollars."""
+        return not self.usage or any(u.get("cost_usd") is None and not any(map(u.get, _TOKENS)) for u in self.usage)
 
     @property
     def tokens(self) -> int | None:
         """All tokens of all kinds; None when not known."""
-        kinds = ("input_tokens", "output_tokens", "cache_write_tokens", "cache_read_tokens")
-        counts = [u.get(k) for u in self.usage for k in kinds]
+        counts = [u.get(k) for u in self.usage for k in _TOKENS]
         known = [int(c) for c in counts if c is not None]
         return sum(known) if known else None
 
@@ -301,23 +312,32 @@ def lineage(runs: dict[str, RunView], run_id: str) -> list[RunView]:
 
 @dataclass(frozen=True)
 class Spent:
-    """What a build has taken over all its runs; None is not known."""
+    """What builds have taken; None is not known. ``known_usd``: what is known of the cost."""
 
     cost_usd: Decimal | None
+    known_usd: Decimal | None
     tokens: int | None
     models: tuple[str, ...]
 
 
-def spent(chain: list[RunView], build_id: str) -> Spent:
-    """Sum up a build's attempts over a lineage. One attempt of unknown cost makes the sum unknown."""
-    attempts = [a for run in chain if build_id in run.builds for a in run.builds[build_id].attempts]
+def spent(chain: list[RunView], build_id: str | None = None) -> Spent:
+    """Sum up a build's attempts over a lineage, or those of all builds. One attempt of unknown cost makes the sum
+    unknown."""
+    attempts = [a for run in chain for b in run.builds.values() if build_id in (None, b.id) for a in b.attempts]
     costs, tokens = [a.cost_usd for a in attempts], [a.tokens for a in attempts]
     models = dict.fromkeys(str(u["model"]) for a in attempts for u in a.usage if u.get("model"))
     return Spent(
-        cost_usd=None if not costs or None in costs else sum((c for c in costs if c is not None), Decimal(0)),
+        cost_usd=None if None in costs else _total(costs),
+        known_usd=_total([a.known_usd for a in attempts]),
         tokens=None if not tokens or None in tokens else sum(t for t in tokens if t is not None),
         models=tuple(models),
     )
+
+
+def _total(costs: Iterable[Any]) -> Decimal | None:
+    """The sum of the costs that are known; None: none is."""
+    known = [Decimal(str(cost)) for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if known else None
 
 
 def advance(

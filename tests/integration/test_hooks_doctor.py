@@ -86,7 +86,7 @@ def damage(repo: Scratch, name: str) -> None:
     ],
 )
 def test_what_is_damaged_is_told_and_mended_by_what_comes_next(repo: Scratch, name: str, told: str) -> None:
-    repo.br3("hooks", "install")
+    repo.br3("hooks", "install", "--form", "shims")
     damage(repo, name)
     found = complaints(repo)
     assert any(told in said for _, said, _ in found), found

@@ -279,6 +279,24 @@ def test_what_waits_for_a_pull_request_says_where(
     assert "- a: request https://github.com/o/r/pull/1" in out
 
 
+def test_a_cost_that_is_known_in_part_is_so_wherever_it_is_told(repo: Scratch) -> None:
+    told = [{"model": "m", "cost_usd": "a lot"}, {"model": "m", "input_tokens": 5, "cost_usd": "1.25"}]
+    paid = [f"echo '{json.dumps(line)}' >> $BR3_USAGE_FILE" for line in told]
+    repo.plan(shell_plan({"a": "; ".join([*paid, writing("a")]), "b": f"{paid[1]}; {writing('b')}"}))
+    repo.br3("run", "--trust")
+    status = repo.status()["builds"]
+    assert [(b["cost_usd"], b["known_usd"]) for b in status.values()] == [(None, "1.25"), ("1.25", "1.25")]
+    assert "≥ 1.25 USD" in repo.br3("status").out and "≥ 2.50 USD" in repo.br3("runs").out
+    (run,) = repo.br3("runs", "--json").json["runs"]
+    assert (run["cost_usd"], run["known_usd"]) == (None, "2.50")
+    for figures in (["costs"], ["costs", "--by", "build"], ["telemetry", "summary"], ["report"]):
+        said = " ".join(repo.br3(*figures).out.split())
+        assert "at least 2.50 USD" in said and "1 attempt did not say what it took" in said, figures
+    out = repo.br3("report").out
+    assert "at least 1.25 USD" in out
+    assert repo.br3("report", "--json").json["spent"] == {"usd": "2.50", "unpriced_tokens": 0, "silent_attempts": 1}
+
+
 def test_what_earlier_runs_did_for_the_plan_counts(repo: Scratch) -> None:
     def plan(second: str) -> str:
         paid = """echo '{"model": "m-1", "input_tokens": 5, "cost_usd": "0.25"}' >> $BR3_USAGE_FILE"""

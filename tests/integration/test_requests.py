@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -374,7 +375,8 @@ def test_without_the_program_the_page_to_open_is_named(hosted: Hosted) -> None:
     hosted.repo.git("config", f"url.{hosted.bare.path}.insteadOf", "https://github.com/o/r.git")
     git_alone = hosted.tmp_path / "git-alone"
     git_alone.mkdir()
-    (git_alone / "git").symlink_to(next(p for d in os.environ["PATH"].split(":") if (p := Path(d, "git")).exists()))
+    for program in Path(str(shutil.which("git"))).parent.glob("git*"):  # it is asked for git-upload-pack, too
+        (git_alone / program.name).symlink_to(program)
     said = hosted.repo.br3("merge", env={"PATH": str(git_alone)})
     assert "open it at https://github.com/o/r/compare/main...build/a?expand=1" in said.out
 

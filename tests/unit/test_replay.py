@@ -83,6 +83,16 @@ def test_costs_add_up_exactly_and_one_unknown_makes_the_sum_unknown() -> None:
     assert spent([replay([*known, *attempt_events(3)])["r"]], "b").cost_usd is None
 
 
+def test_of_a_sum_that_is_not_known_the_known_part_is() -> None:
+    events = [*attempt_events(1, {"cost_usd": "0.1"}, {"cost_usd": None, "input_tokens": 5}), *attempt_events(2)]
+    runs = [replay(events)["r"]]
+    assert (spent(runs, "b").cost_usd, spent(runs, "b").known_usd) == (None, Decimal("0.1"))
+    assert spent(runs) == spent(runs, "b")
+    assert [attempt.silent for attempt in runs[0].builds["b"].attempts] == [False, True], "tokens were told"
+    (attempt,) = replay(attempt_events(3, {"cost_usd": "0.1"}, {"cost_usd": None}))["r"].builds["b"].attempts
+    assert (attempt.cost_usd, attempt.known_usd, attempt.silent) == (None, Decimal("0.1"), True)
+
+
 def test_nothing_reported_is_not_known_rather_than_zero() -> None:
     assert spent([replay(attempt_events(1))["r"]], "b").cost_usd is None
     assert spent([replay(build_events("build.started"))["r"]], "b").cost_usd is None

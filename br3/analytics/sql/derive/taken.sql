@@ -1,4 +1,5 @@
 -- What was reported: one row per model and attempt, several reports of one added up, and one per request of br3's own.
+-- A report that says neither tokens nor dollars has a row of its own: with it what the others say is not all.
 CREATE OR REPLACE TEMP TABLE taken AS
 WITH told AS (
     SELECT run, build, task, attempt, ts, CASE WHEN run IS NULL THEN turn END AS request,
@@ -33,4 +34,4 @@ SELECT
     coalesce(sum(tokens) FILTER (cost_usd IS NULL), 0)::BIGINT AS unpriced_tokens,
     max("source") FILTER (cost_usd IS NOT NULL) AS price_source, max(price) AS price
 FROM reported
-GROUP BY run, build, task, attempt, request, model;
+GROUP BY run, build, task, attempt, request, model, cost_usd IS NULL AND tokens = 0;

@@ -2,4 +2,4 @@
 SELECT count(*)::BIGINT AS requests
 FROM usage
 WHERE source = 'asked' AND (ts >= $since OR $since IS NULL)
-    AND coalesce(cost_usd, input_tokens, output_tokens, cache_write_tokens, cache_read_tokens) IS NULL;
+    AND cost_usd IS NULL AND unpriced_tokens = 0;
