@@ -233,9 +233,14 @@ class Workspace:
     # -- for those who need more
 
     def session(self) -> Session:
-        """The newest run, whose frozen plan counts; when there is none yet, one is made for the plan as it stands."""
-        from br3.dispatch.sessions import begin, find
+        """The newest run, whose frozen plan counts; when there is none yet, one is made for the plan as it stands.
 
+        Where a plan's file was named the newest run of that plan; UsageError when there is none.
+        """
+        from br3.dispatch.sessions import begin, find, of_plan
+
+        if self.plan_file is not None:
+            return of_plan(self.repository, self.plan_file)
         session = find(self.repository)
         return session if session is not None else begin(self.repository, *self.load())
 

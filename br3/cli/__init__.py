@@ -172,9 +172,11 @@ def main(argv: list[str] | None = None) -> None:
         if debug:
             raise
         error = _gone_from_under_us() or error
+        from br3.cli.context import hinted
         from br3.cli.output import emit_error
 
         said = error if isinstance(error, Br3Error) else told(error)
+        said.hint = said.hint and hinted(said.hint)
         emit_error(said, as_json="--json" in args)
         sys.exit(said.exit_code)
     sys.exit(result if isinstance(result, int) else 0)

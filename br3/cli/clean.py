@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from br3.cli import completing
-from br3.cli.context import json_option, workspace
+from br3.cli.context import json_option, run_of_plan_option, say, workspace
 
 if TYPE_CHECKING:
     from br3.release.cleaning import Cleaned
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("builds", nargs=-1, shell_complete=completing.builds)
 @click.option("--force", is_flag=True, help="Remove what has not landed, too. Needs the builds' names.")
+@run_of_plan_option
 @json_option
-def clean(builds: tuple[str, ...], force: bool, as_json: bool) -> int:
+def clean(builds: tuple[str, ...], force: bool, plan_file: Path | None, as_json: bool) -> int:
     """Remove worktrees and branches whose work has landed.
 
     Without BUILDS all of the plan, and what builds that the plan has no more have left. What has uncommitted or
@@ -26,7 +28,7 @@ def clean(builds: tuple[str, ...], force: bool, as_json: bool) -> int:
     from br3.api import finishing
     from br3.cli.output import emit_json
 
-    cleaned = finishing.clean(workspace(), builds, force=force)
+    cleaned = finishing.clean(workspace(plan_file), builds, force=force)
     if as_json:
         emit_json(finishing.cleaned_json(cleaned))
     else:
@@ -48,6 +50,6 @@ def show_cleaned(cleaned: Cleaned) -> None:
     for build, reason in cleaned.kept.items():
         click.echo(f"{click.style('kept', fg='yellow')}  {build}: {reason}", err=True)
     if cleaned.forcible and all(cleaned.kept[name].startswith("processes still run") for name in cleaned.forcible):
-        click.echo("next:  leave those directories, or end what runs there, then: br3 clean", err=True)
+        say("next:  leave those directories, or end what runs there, then: br3 clean", err=True)
     elif cleaned.forcible:
-        click.echo("next:  land it (br3 merge), save it, or give it up: br3 clean --force BUILD", err=True)
+        say("next:  land it (br3 merge), save it, or give it up: br3 clean --force BUILD", err=True)

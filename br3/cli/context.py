@@ -19,12 +19,21 @@ if TYPE_CHECKING:
     from br3.plan.model import Build, Plan
     from br3.workspace.trust import Command
 
+_named: Path | None = None
+"""The plan's file that this command was called with; what it hints at is done with the same."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 plan_option = click.option(
     "--plan",
     "plan_file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="The plan to use instead of the br3.toml found from here.",
+)
+run_of_plan_option = click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The newest run of this plan, instead of the newest of all.",
 )
 trust_option = click.option(
     "--trust", "trusted", is_flag=True, envvar="BR3_TRUST", help="Approve the plan's commands without being asked."
@@ -40,7 +49,34 @@ def workspace(plan_file: Path | None = None) -> Workspace:
     """The repository we are in, with the plan that was named."""
     from br3.api.workspaces import Workspace
 
+    global _named
+    _named = plan_file
     return Workspace(Path.cwd(), plan=plan_file)
+
+
+def hinted(text: str) -> str:
+    """A text in which commands are named, each with the plan that this command was called with."""
+    if _named is None:
+        return text
+    import re
+    import shlex
+
+    plan = f" --plan {shlex.quote(str(_named))}"
+    commands = r"\bbr3 (?:up|run|prompt|verify|merge|finish|release|clean)\b(?! --(?:plan|undo))"
+    return re.sub(commands, lambda found: found[0] + plan, text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line that names commands, see ``hinted``."""
+    click.echo(hinted(text), err=err)
+
+
+def name_plan_of(session: Session) -> None:
+    """See that what is hinted at is done with this run, where a newer one is there meanwhile."""
+    global _named
+    if _named is None and not session.is_newest and session.file is not None:
+        file = Path(session.file["path"])
+        _named = Path(os.path.relpath(file)) if file.is_file() else None
 
 
 def build_here(workspace: Workspace) -> tuple[str, ...]:
@@ -55,11 +91,6 @@ def build_here(workspace: Workspace) -> tuple[str, ...]:
 def load_plan(repo: Repository, plan_file: Path | None, **overrides: Any) -> tuple[Plan, Path]:
     """The plan as it stands in br3.toml, and where that is. A plan inside a build's worktree is never read."""
     return workspace(plan_file).load(**overrides)
-
-
-def current(repo: Repository) -> Session:
-    """The newest run, whose frozen plan counts; when there is none yet, one for the plan as it stands."""
-    return workspace().session()
 
 
 def say_if_plan_changed(session: Session) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from br3.cli import completing
-from br3.cli.context import ask_yes_no, consent, json_option, say_if_plan_changed, trust_option, workspace
+from br3.cli.context import (
+    ask_yes_no,
+    consent,
+    json_option,
+    run_of_plan_option,
+    say,
+    say_if_plan_changed,
+    trust_option,
+    workspace,
+)
 
 if TYPE_CHECKING:
     from br3.api.finishing import Finished
@@ -19,9 +29,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("builds", nargs=-1, shell_complete=completing.builds)
 @click.option("--push/--no-push", default=None, help="Push base and tag together.  [default: the plan's, else not]")
+@run_of_plan_option
 @trust_option
 @json_option
-def finish(builds: tuple[str, ...], push: bool | None, trusted: bool, as_json: bool) -> int:
+def finish(builds: tuple[str, ...], push: bool | None, plan_file: Path | None, trusted: bool, as_json: bool) -> int:
     """Merge, release, clean up, and go through the checklist.
 
     With BUILDS only those; the others stay as they are. Stops where something is put aside: then nothing is tagged.
@@ -32,7 +43,7 @@ def finish(builds: tuple[str, ...], push: bool | None, trusted: bool, as_json: b
     from br3.api import finishing
     from br3.cli.output import emit_json
 
-    session, wanted = finishing.ready(workspace(), builds, push, consent(trusted))
+    session, wanted = finishing.ready(workspace(plan_file), builds, push, consent(trusted))
     say_if_plan_changed(session)
     with _Shown() as shown:
 
@@ -50,7 +61,7 @@ def finish(builds: tuple[str, ...], push: bool | None, trusted: bool, as_json: b
     if as_json:
         emit_json(done.as_json())
     elif done.stopped is not None:
-        click.echo("not released: " + _way_on(done, push), err=True)
+        say("not released: " + _way_on(done, push), err=True)
     return done.exit_code
 
 

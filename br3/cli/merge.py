@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from br3.cli import completing
-from br3.cli.context import consent, json_option, say_if_plan_changed, trust_option, workspace
+from br3.cli.context import (
+    consent,
+    json_option,
+    name_plan_of,
+    run_of_plan_option,
+    say,
+    say_if_plan_changed,
+    trust_option,
+    workspace,
+)
 from br3.wording import counted
 
 if TYPE_CHECKING:
@@ -39,6 +49,7 @@ if TYPE_CHECKING:
     shell_complete=completing.runs,
     help="Take back the last landing of RUN, when nothing was built on it.",
 )
+@run_of_plan_option
 @trust_option
 @json_option
 def merge(
@@ -50,6 +61,7 @@ def merge(
     again: bool,
     by_request: bool | None,
     undo: str | None,
+    plan_file: Path | None,
     trusted: bool,
     as_json: bool,
 ) -> int:
@@ -68,11 +80,13 @@ def merge(
     from br3.landing.training import Options
 
     if undo is not None:
-        if builds or only or skip or dry_run or one_by_one or again:
+        if builds or only or skip or dry_run or one_by_one or again or plan_file:
             raise UsageError("--undo takes a landing back; it goes with no other option", hint="br3 merge --undo RUN")
         return _undo(undo, as_json=as_json)
     wanted = [*builds, *only]
-    boarding = landing.board(workspace(), wanted, skip, consent(trusted), dry_run=dry_run, by_request=by_request)
+    boarding = landing.board(
+        workspace(plan_file), wanted, skip, consent(trusted), dry_run=dry_run, by_request=by_request
+    )
     if not as_json:
         say_if_plan_changed(boarding.session)
     with progress([]) as shown:
@@ -107,7 +121,7 @@ def show_requested(requested: Requested) -> None:
             click.echo(f"           {'open it at ' if one.state in ('printed', 'not opened') else ''}{one.url}")
         if one.state == "rejected" and ("fetch first" in str(one.reason) or "fast-forward" in str(one.reason)):
             seen = f"git fetch {requested.remote} {one.branch}, git merge FETCH_HEAD"
-            click.echo(f"           next: in its worktree {seen}; then br3 verify {one.id} and br3 merge again")
+            say(f"           next: in its worktree {seen}; then br3 verify {one.id} and br3 merge again")
         elif one.state != "rejected":
             click.echo(f"           text: {one.text}")
         if one.state == "printed" and one.pushed:
@@ -119,7 +133,7 @@ def show_requested(requested: Requested) -> None:
         click.echo(f"{click.style('note', fg='yellow')}  {warning}", err=True)
     if any(one.state != "foreseen" for one in requested.requests):
         base, pull = requested.base, f"git pull {requested.remote} {requested.base}"
-        click.echo(f"{base} is still {requested.commit[:9]}; once they are merged there: {pull}, then br3 finish")
+        say(f"{base} is still {requested.commit[:9]}; once they are merged there: {pull}, then br3 finish")
     elif requested.requests:
         click.echo("nothing was pushed")
     elif not requested.before:
@@ -148,7 +162,8 @@ def _undo(run: str, *, as_json: bool) -> int:
         back = branches_back(step)
         again = "br3 merge lands them again" if len(back) > 1 else "br3 merge lands it again"
         if back:
-            click.echo(f"there again: {', '.join(back)}; {again}")
+            name_plan_of(session)
+            say(f"there again: {', '.join(back)}; {again}")
     return 0
 
 
@@ -198,4 +213,4 @@ def _show_aside(train: Train | Requested) -> None:
         if aside.log:
             click.echo(f"        log: {aside.log}")
         if aside.next:
-            click.echo(f"        next: {aside.next}; then br3 verify {aside.id}")
+            say(f"        next: {aside.next}; then br3 verify {aside.id}")

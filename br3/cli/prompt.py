@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from br3.cli import completing
-from br3.cli.context import current, pick, repository
+from br3.cli.context import pick, run_of_plan_option, workspace
 
 
 @click.command()
 @click.argument("build", shell_complete=completing.builds)
+@run_of_plan_option
 @click.option("--copy", is_flag=True, help="Put it on the clipboard instead of printing it.")
-def prompt(build: str, copy: bool) -> int:
+def prompt(build: str, plan_file: Path | None, copy: bool) -> int:
     """Print what to paste into an interactive agent.
 
     The prompt says what the build is asked to do, what it owns, and the verification it will be held to. Work in the
@@ -19,7 +22,7 @@ def prompt(build: str, copy: bool) -> int:
     """
     from br3.orchestrator.prompts import for_build
 
-    session = current(repository())
+    session = workspace(plan_file).session()
     wanted = pick(session, [build])[0]
     text = for_build(session.plan, wanted, worktree=str(session.worktrees[wanted.id]))
     if copy:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from br3.cli.context import consent, json_option, say_if_plan_changed, trust_option, workspace
+from br3.cli.context import (
+    consent,
+    json_option,
+    run_of_plan_option,
+    say,
+    say_if_plan_changed,
+    trust_option,
+    workspace,
+)
 from br3.errors import UsageError
 from br3.release.naming import BUMPS, Wish
 
 if TYPE_CHECKING:
+    from br3.dispatch.sessions import Session
     from br3.release.making import Released
 
 
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--remote", help="Where to push.  [default: the plan's, else origin]")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be changed, tagged and pushed; change nothing.")
 @click.option("--undo", is_flag=True, help="Take the last release back, if nothing of it is pushed.")
+@run_of_plan_option
 @trust_option
 @json_option
 def release(
@@ -35,6 +46,7 @@ def release(
     remote: str | None,
     dry_run: bool,
     undo: bool,
+    plan_file: Path | None,
     trusted: bool,
     as_json: bool,
 ) -> int:
@@ -52,9 +64,9 @@ def release(
     if undo and (version or bump or message or push is not None or remote or dry_run):
         raise UsageError("--undo takes a release back; with it goes --tag only", hint="br3 release --undo")
     if undo:
-        return _take_back(tag, as_json)
+        return _take_back(workspace(plan_file).session(), tag, as_json)
     wish = Wish(tag=tag, version=version, bump=bump, message=message, push=push, remote=remote)
-    session = finishing.release_ready(workspace(), wish, consent(trusted), dry_run=dry_run)
+    session = finishing.release_ready(workspace(plan_file), wish, consent(trusted), dry_run=dry_run)
     if not as_json:
         say_if_plan_changed(session)
     if dry_run:
@@ -74,11 +86,10 @@ def release(
     return 0
 
 
-def _take_back(tag: str | None, as_json: bool) -> int:
+def _take_back(session: Session, tag: str | None, as_json: bool) -> int:
     from br3.cli.output import emit_json
     from br3.release.undoing import undo as take_back
 
-    session = workspace().session()
     undone = take_back(session, tag)
     if as_json:
         emit_json(undone.as_json())
@@ -100,7 +111,7 @@ def show_release(released: Released, base: str, to_push: str = "br3 release --pu
         click.echo(f"pushed to {released.remote}" + ("" if released.pushed_now else " earlier"))
         _show_unsent(released)
     else:
-        click.echo(f"not pushed ({to_push} does that)")
+        say(f"not pushed ({to_push} does that)")
 
 
 def _show_unsent(released: Released) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from br3.cli import completing
-from br3.cli.context import ask_yes_no, consent, json_option, plan_option, trust_option, workspace
+from br3.cli.context import ask_yes_no, consent, json_option, name_plan_of, plan_option, say, trust_option, workspace
 from br3.wording import counted
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def report(session: Session, wanted: list[Build], outcome: Outcome, as_json: boo
     if as_json:
         emit_json(summary(session, found))
         return
+    name_plan_of(session)
     click.echo(builds_table(found, session))
     for build, warning in outcome.warnings:
         click.echo(f"{build}: {warning}", err=True)
@@ -175,7 +176,7 @@ def report(session: Session, wanted: list[Build], outcome: Outcome, as_json: boo
                 click.echo(f"    {line}", err=True)
             click.echo(f"log: {log}", err=True)
         if view.hint:
-            click.echo(f"next:  {view.hint}", err=True)
+            say(f"next:  {view.hint}", err=True)
     click.echo("")
     _say_next(outcome, found)
 
@@ -189,12 +190,12 @@ def _say_good(found: list[Standing]) -> None:
     for one in aside:
         click.echo(f"{one.id} was put aside by the last landing: {one.aside}")
     if aside:
-        click.echo("next: change what is in the way, on its branch or on base, then br3 merge tries again")
+        say("next: change what is in the way, on its branch or on base, then br3 merge tries again")
         return
     how = f"{_all(found)} verified"
     if landed:
         how = f"{counted(len(found) - landed, 'build')} verified, {landed} landed before"
-    click.echo(f"{how}; next: br3 finish (or br3 merge)")
+    say(f"{how}; next: br3 finish (or br3 merge)")
 
 
 def _say_next(outcome: Outcome, found: list[Standing]) -> None:
@@ -203,12 +204,12 @@ def _say_next(outcome: Outcome, found: list[Standing]) -> None:
     elif outcome.state == "completed":
         _say_good(found)
     elif outcome.state == "cancelled":
-        click.echo("stopped; worktrees and commits are as they were left; br3 run goes on from here", err=True)
+        say("stopped; worktrees and commits are as they were left; br3 run goes on from here", err=True)
     elif outcome.state == "paused":
-        click.echo(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
+        say(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
     else:
         if outcome.waiting:
-            click.echo(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
+            say(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
         landed = sum(one.landed for one in found)
         others = [one.id for one in found if not one.landed and not one.verified and one.id not in outcome.waiting]
         good = sum(one.verified for one in found if not one.landed)
@@ -216,7 +217,7 @@ def _say_next(outcome: Outcome, found: list[Standing]) -> None:
         logs = "BUILD shows the others, br3 run tries them again"
         if len(others) == 1:
             logs = f"{others[0]} shows why, br3 run tries it again"
-        click.echo(
+        say(
             f"{good} of {counted(len(found) - landed, 'build')} verified{before}; br3 logs {logs}"
             + (f", br3 merge lands {'the verified one' if good == 1 else 'the verified ones'}" if good else ""),
             err=True,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from br3.cli import completing
-from br3.cli.context import json_option, pick, repository
+from br3.cli.context import hinted, json_option, name_plan_of, pick, repository
 from br3.wording import counted, paid
 
 if TYPE_CHECKING:
@@ -121,9 +122,11 @@ def drawn_as_json(picture: Picture) -> dict[str, Any]:
 
 def drawn(picture: Picture, build: str | None) -> list[str]:
     """The lines to show, of all builds or of the one that was asked for."""
+    name_plan_of(picture.session)
     if build:
-        return _detail(picture)
-    return [_headline(picture.session), builds_table(picture.found, picture.session), *_remarks(picture)]
+        return [hinted(line) for line in _detail(picture)]
+    remarks = [hinted(line) for line in _remarks(picture)]
+    return [hinted(_headline(picture.session)), builds_table(picture.found, picture.session), *remarks]
 
 
 def builds_table(found: list[Standing], session: Session | None = None) -> str:
@@ -243,7 +246,7 @@ def _remarks(picture: Picture) -> list[str]:
     from br3.api.looking import standing_alerts
     from br3.cli.progress import named_files
     from br3.dispatch.claims import claims
-    from br3.dispatch.sessions import base_gone
+    from br3.dispatch.sessions import base_gone, other_plans
     from br3.landing.moving import cut_off
     from br3.repo.worktrees import operation_in_progress
     from br3.telemetry.locks import holder, is_held, under_way
@@ -283,8 +286,12 @@ def _remarks(picture: Picture) -> list[str]:
         for claim in claims(session.common_dir, session.runs):
             if claim.run != session.run:
                 beside.setdefault(claim.run, []).append(claim.build)
+        others = other_plans(session) if picture.gone else {}
         for build in picture.gone:
-            if not any(build.id in busy for busy in beside.values()):
+            if build.id in others:
+                file, run = others[build.id]
+                lines.append(f"{build.id}: of the plan {os.path.relpath(file)} (br3 status --run {run})")
+            elif not any(build.id in busy for busy in beside.values()):
                 lines.append(f"{build.id}: gone from the plan, but not its worktree or branch (br3 clean {build.id})")
         lines += [f"run {run} is at work on {', '.join(busy)}" for run, busy in beside.items()]
     if is_held(session.common_dir, "base", session.plan.base):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from br3.cli import completing
-from br3.cli.context import build_here, consent, json_option, trust_option, workspace
+from br3.cli.context import build_here, consent, json_option, run_of_plan_option, say, trust_option, workspace
 
 if TYPE_CHECKING:
     from br3.api.verifying import Verified
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("builds", nargs=-1, shell_complete=completing.builds)
+@run_of_plan_option
 @trust_option
 @json_option
-def verify(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
+def verify(builds: tuple[str, ...], plan_file: Path | None, trusted: bool, as_json: bool) -> int:
     """Run a build's verification and say what it showed.
 
     Commands, exit codes, tests, coverage, held against min_passed and min_coverage. The verdict is recorded for the
@@ -31,14 +32,14 @@ def verify(builds: tuple[str, ...], trusted: bool, as_json: bool) -> int:
     from br3.cli.progress import progress
     from br3.telemetry import Journal
 
-    here = workspace()
+    here = workspace(plan_file)
     builds = builds or build_here(here)
     with progress([]) as shown:
         results = list(verifying.verify(here, builds, consent(trusted), shown.step))
     if as_json:
         emit_json({"builds": [result.as_json() for result in results]})
     elif not results:
-        click.echo("no build has anything to verify yet; next: br3 run")
+        say("no build has anything to verify yet; next: br3 run")
     else:
         redact = Journal(here.repository.common_dir).redact
         for result in results:

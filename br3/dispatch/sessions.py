@@ -70,6 +70,15 @@ class Session:
     def excludes(self) -> Path:
         return self.repository.br3_dir / "excludes"
 
+    @property
+    def is_newest(self) -> bool:
+        """Whether commands that name no plan are of this run."""
+        return self.run == next((run.id for run in reversed(self.runs.values()) if run.created and not run.serves), "")
+
+    def is_of(self, file: Path) -> bool:
+        """Whether its plan was read from that file, or it is not known from which."""
+        return self.file is None or Path(self.file["path"]).resolve() == file.resolve()
+
     def refresh(self) -> None:
         """Read the journal again."""
         self.events = list(read_events(self.common_dir, self.also))
@@ -145,6 +154,17 @@ def departed(session: Session) -> list[Build]:
     return left
 
 
+def other_plans(session: Session) -> dict[str, tuple[Path, str]]:
+    """Builds of other plans that are still there, each with its plan's file and the newest run of that plan."""
+    mine = Path(session.file["path"]).resolve() if session.file else None
+    newest: dict[Path, RunView] = {}
+    for run in session.chain[1:]:
+        file = _file_of(session.repository, run)
+        if file is not None and file != mine and file.is_file():
+            newest.setdefault(file, run)
+    return {build: (file, run.id) for file, run in newest.items() for build in run.builds}
+
+
 def chosen(plan: Plan, ids: Sequence[str]) -> list[Build]:
     """The builds named, in plan order; all when none is. UsageError for an unknown one."""
     known = {build.id.casefold(): build for build in plan.builds}
@@ -208,6 +228,30 @@ def find(repository: Repository, run: str | None = None) -> Session | None:
     return session
 
 
+def of_plan(repository: Repository, file: Path) -> Session:
+    """The newest run of the plan in that file; UsageError when there is none."""
+    found = _newest_of(repository, file)
+    if found is None:
+        raise UsageError(f"nothing has been run of {file} yet", hint=f"br3 run --plan {quote(str(file))}")
+    return found
+
+
+def _newest_of(repository: Repository, file: Path) -> Session | None:
+    for run in reversed(replay(list(read_events(repository.common_dir))).values()):
+        if run.created and not run.serves and _file_of(repository, run) == file.resolve():
+            return find(repository, run.id)
+    return None
+
+
+def _file_of(repository: Repository, run: RunView) -> Path | None:
+    """The file that the plan of a run was read from."""
+    try:
+        frozen = thaw(repository.br3_dir / "runs" / run.id)
+    except Br3Error:
+        return None
+    return Path(frozen.facts["file"]["path"]).resolve() if frozen.facts.get("file") else None
+
+
 def begin(
     repository: Repository, plan: Plan, file: Path | None = None, wanted: Sequence[Build] | None = None
 ) -> Session:
@@ -260,13 +304,17 @@ def _begin(
         untouched = before.view.state == "created" and not any(e.run == before.run and e.build for e in before.events)
         if before.digest == made and not ended and (before.base_commit == base or not untouched):
             return before
-        changed = differences(before.plan, plan)
+        of_this = before if file is None or before.is_of(file) else _newest_of(repository, file)
+        changed = differences(of_this.plan, plan) if of_this is not None else []
         if not ended:
-            _close(before, changed)
+            _close(before, changed, None if of_this is before else file)
         session = _create(repository, plan, base, file, continues=before, whole=not ended)
-        if changed:
+        if changed and of_this is not None:
             more = [f"… and {len(changed) - 8} more"] if len(changed) > 8 else []
-            session.news += [f"the plan has changed since run {before.run}:", *(f"    {c}" for c in changed[:8] + more)]
+            session.news += [
+                f"the plan has changed since run {of_this.run}:",
+                *(f"    {c}" for c in changed[:8] + more),
+            ]
         return session
     return _create(repository, plan, base, file, continues=None)
 
@@ -317,10 +365,12 @@ def _base(repository: Repository, plan: Plan) -> CommitId:
     return commit
 
 
-def _close(session: Session, changed: list[str]) -> None:
+def _close(session: Session, changed: list[str], other: Path | None) -> None:
+    """End a run that is not gone on with. ``other``: the file of the plan that is, where it is not the same one."""
     if is_held(session.common_dir, "run", session.run):
+        with_what = f"an older state of the plan ({'; '.join(changed[:3])})" if other is None else "another plan"
         raise Refused(
-            f"run {session.run} is at work with an older state of the plan ({'; '.join(changed[:3])})",
+            f"run {session.run} is at work with {with_what}",
             hint="let it end, or stop it with Ctrl-C where it runs",
         )
     busy = [b.id for b in session.plan.builds if is_held(session.common_dir, "build", b.id)]
@@ -330,6 +380,8 @@ def _close(session: Session, changed: list[str]) -> None:
             hint="br3 status; go on when they have ended",
         )
     reason = "the plan has changed" if changed else "base has moved on before anything was begun"
+    if other is not None:
+        reason = f"another plan was begun: {other.name}"
     with Lock(session.common_dir, "run", session.run).acquire() as lock:
         session.journal.append("run.cancelled", run=session.run, gen=lock.gen, reason=reason)
 
