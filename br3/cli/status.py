@@ -274,7 +274,8 @@ def _remarks(picture: Picture) -> list[str]:
         if s.interrupted:
             lines.append(f"{s.id}: its orchestrator is gone; br3 run goes on from its last completed task")
         if s.build.manual and not s.landed and not s.verified:
-            lines.append(f"{s.id}: yours to do (br3 prompt {s.id}, then br3 verify {s.id})")
+            first = "" if s.present else f"br3 up {s.id}, "
+            lines.append(f"{s.id}: yours to do ({first}br3 prompt {s.id}, then br3 verify {s.id})")
     if picture.base_gone:
         error = base_gone(session)
         lines.append(f"{error.message}; {error.hint}")

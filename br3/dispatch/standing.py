@@ -117,8 +117,8 @@ class Standing:
             return "paused"
         if self.alive and state in ("preparing", "running", "verifying"):
             return state  # what its branch has passed by now is about to change
-        if state == "preparing" and self.ready:
-            return "ready"
+        if state == "preparing" and (self.ready or not self.present):
+            return "ready" if self.ready else "pending"  # its worktree was removed again
         if self.verified:
             return "aside" if self.aside else "verified"
         return "changed" if state == "verified" else state

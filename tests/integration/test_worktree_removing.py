@@ -389,3 +389,14 @@ def test_builds_go_by_their_own_rules(built: Scratch) -> None:
     built.br3("worktree", "remove", "--force", "b")
     assert not built.worktree("b").exists()
     assert built.git("branch", "--list", "build/*") == ""
+
+
+def test_a_build_whose_worktree_was_removed_before_any_work_waits_again(repo: Scratch) -> None:
+    repo.plan(f'[plan]\nname = "t"\n[verify]\nrun = ["true"]\n{BUILD}prompt = "By hand."\n')
+    repo.br3("up", "--trust")
+    assert "ready" in repo.br3("status").out
+    repo.br3("worktree", "remove", "a")
+    out = repo.br3("status").out
+    assert "a      pending" in out and "a: yours to do (br3 up a, br3 prompt a, then br3 verify a)" in out
+    repo.br3("up")
+    assert "ready" in repo.br3("status").out
