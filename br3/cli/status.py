@@ -270,6 +270,8 @@ def _remarks(picture: Picture) -> list[str]:
             why = "its branch has changed since it was verified"
             if s.commit == s.view.commit:
                 why = "not verified with the environment as it is now"
+            if s.refuted:
+                why = f"its verification failed since: {s.refuted.splitlines()[0]}"
             lines.append(f"{s.id}: {why} (br3 verify {s.id})")
         if s.interrupted:
             lines.append(f"{s.id}: its orchestrator is gone; br3 run goes on from its last completed task")

@@ -84,6 +84,13 @@ class Standing:
         return self.verdict is not None and self.verdict.kind == "quality.passed"
 
     @property
+    def refuted(self) -> str | None:
+        """Why the verification of its tip failed, if it was verified and did."""
+        if self.verdict is None or self.passed:
+            return None
+        return str(self.verdict.data.get("reason") or "it did not pass")
+
+    @property
     def verified(self) -> bool:
         return self.has_work and self.passed and not self.dirty
 
@@ -121,7 +128,9 @@ class Standing:
             return "ready" if self.ready else "pending"  # its worktree was removed again
         if self.verified:
             return "aside" if self.aside else "verified"
-        return "changed" if state == "verified" else state
+        if state == "verified":
+            return "failed" if self.refuted else "changed"
+        return state
 
     def as_json(self) -> dict[str, Any]:
         """The shape of ``status --json``."""

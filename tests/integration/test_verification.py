@@ -100,6 +100,20 @@ def test_a_verdict_belongs_to_the_tree(repo: Scratch) -> None:
     assert len(runs.read_text().splitlines()) == before
 
 
+def test_work_that_fails_after_it_was_verified_has_failed_and_says_why(repo: Scratch) -> None:
+    verified_by(repo, "test ! -e bad")
+    repo.write("bad", "x", root=repo.worktree("a"))
+    repo.commit("bad", cwd=repo.worktree("a"))
+    assert "its branch has changed since it was verified (br3 verify a)" in repo.br3("status").out
+    repo.br3("verify", code=1)
+    out = repo.br3("status").out
+    assert "a      failed" in out and "a: its verification failed since: `test ! -e bad` ended with exit code 1" in out
+    (repo.worktree("a") / "bad").unlink()
+    repo.commit("mended", cwd=repo.worktree("a"))
+    repo.br3("verify")
+    assert "a      verified" in repo.br3("status").out
+
+
 def test_a_tree_that_passed_is_not_verified_again(repo: Scratch) -> None:
     plan = shell_plan({"a": writing("a")}, verify="echo ran >> ../ran")
     repo.plan(plan)
