@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # hooks load this file, and typing takes longer than all that they do
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
 
 
@@ -13,6 +13,17 @@ def paid(cost: Decimal | None, known: Decimal | None) -> str:
     if cost is not None:
         return f"{cost:.2f} USD"
     return "–" if known is None else f"≥ {known:.2f} USD"
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: control characters and lone bytes escaped, so that no name can paint over a line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, each printable, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
 
 
 def counted(number: int, thing: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from br3.api.consent import Consent, require_trust
 from br3.api.listening import Following, OnEvent, interruptible
 from br3.api.workspaces import Workspace, pick
+from br3.wording import listed
 
 if TYPE_CHECKING:
     from br3.dispatch.sessions import Session
@@ -88,7 +89,7 @@ def _verify_one(session: Session, standing: Standing) -> Verified:
         why = f"a {operation} is in progress in {standing.worktree}; finish it first"
         return Verified(standing.id, reason=why)
     if standing.dirty:
-        why = f"uncommitted changes: {', '.join(standing.dirty[:5])}; commit them first"
+        why = f"uncommitted changes: {listed(standing.dirty)}; commit them first"
         return Verified(standing.id, reason=why)
     try:
         verdict, directory = verify_build(session, standing)

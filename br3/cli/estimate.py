@@ -11,6 +11,7 @@ import click
 
 from br3.cli import completing
 from br3.cli.context import json_option, plan_option, repository
+from br3.wording import listed
 
 if TYPE_CHECKING:
     from br3.api.estimating import Estimates
@@ -175,7 +176,7 @@ def _show(found: Estimates) -> None:
         if made.critical:
             click.echo(f"  ! touches {', '.join(made.critical_because)}: look at what comes of it")
         if made.files:
-            click.echo(f"  probably touches {', '.join(path for path, _ in made.files[:5])}")
+            click.echo(f"  probably touches {listed([path for path, _ in made.files][:5])}")
         if one.decision:
             click.echo(f"  {one.decision.reason}")
             if one.decision.warning:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import click
 
 from br3.cli import completing
 from br3.cli.context import pick, repository
+from br3.cli.output import tame
 
 if TYPE_CHECKING:
     from br3.agents.following import Followed
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from br3.plan.model import Build
 
 # A sequence for a terminal; a colour is the group. Texts (titles, links) go on to their end.
-_ESCAPE = re.compile(r"(\x1b\[[\d;:]*m)|\x1b(?:[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])?")
 
 
 @click.command()
@@ -106,19 +105,6 @@ def _print_new(session: Session, path: Path, followed: dict[Path, Followed], raw
         if verdict:
             click.echo(click.style(verdict, dim=True))
     return printed
-
-
-def tame(text: str) -> str:
-    """What an agent printed, with its colours, without all else that a terminal would obey."""
-    colours = False
-    said = []
-    for place, part in enumerate(_ESCAPE.split(text.rstrip("\r"))):
-        if place % 2 == 0:
-            said.append("".join(c if c.isprintable() or c in "\n\t" else " " for c in part))
-        elif part:
-            colours = True
-            said.append(part)
-    return "".join([*said, "\x1b[0m"] if colours else said)
 
 
 def _verdict(session: Session, path: Path) -> str | None:

@@ -18,6 +18,7 @@ from br3.cli.context import (
     trust_option,
     workspace,
 )
+from br3.cli.output import tame
 from br3.wording import counted
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def show_requested(requested: Requested) -> None:
         if one.pushed:
             click.echo(f"           pushed {one.branch} → {requested.remote}")
         if one.reason:
-            click.echo("           " + one.reason.replace("\n", "\n           "))
+            click.echo("           " + tame(one.reason).replace("\n", "\n           "))
         if one.url:
             click.echo(f"           {'open it at ' if one.state in ('printed', 'not opened') else ''}{one.url}")
         if one.state == "rejected" and ("fetch first" in str(one.reason) or "fast-forward" in str(one.reason)):
@@ -209,7 +210,7 @@ def show_train(train: Train) -> None:
 
 def _show_aside(train: Train | Requested) -> None:
     for aside in train.aside:
-        click.echo(f"{click.style('aside', fg='yellow')}   {aside.id}: {aside.reason}")
+        click.echo(f"{click.style('aside', fg='yellow')}   {aside.id}: {tame(aside.reason)}")
         if aside.log:
             click.echo(f"        log: {aside.log}")
         if aside.next:

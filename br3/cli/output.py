@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Any
@@ -11,8 +12,23 @@ import click
 
 from br3.errors import Br3Error
 
+_ESCAPE = re.compile(r"(\x1b\[[\d;:]*m)|\x1b(?:[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])?")
+
 SCHEMA = 1
 """Version of every ``--json`` shape; raised when a key changes its meaning or goes away."""
+
+
+def tame(text: str) -> str:
+    """What others wrote (agents, names of files), with its colours, without all else that a terminal would obey."""
+    colours = False
+    said = []
+    for place, part in enumerate(_ESCAPE.split(text.rstrip("\r"))):
+        if place % 2 == 0:
+            said.append("".join(c if c.isprintable() or c in "\n\t" else " " for c in part))
+        elif part:
+            colours = True
+            said.append(part)
+    return "".join([*said, "\x1b[0m"] if colours else said)
 
 
 def emit_json(data: dict[str, Any]) -> None:
@@ -33,9 +49,9 @@ def emit_error(error: Br3Error, *, as_json: bool = False) -> None:
     if as_json:
         facts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         emit_json({"error": facts})
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {tame(error.message)}", err=True)
     if error.hint:
-        click.echo(f"{click.style('next:', fg='cyan', bold=True)}  {error.hint}", err=True)
+        click.echo(f"{click.style('next:', fg='cyan', bold=True)}  {tame(error.hint)}", err=True)
 
 
 def table(
@@ -77,11 +93,10 @@ def _width(cell: str) -> int:
 
 def show_gone(ignored: Mapping[str, Sequence[str]], lost: Mapping[str, str], given_up: Mapping[str, str]) -> None:
     """What went with worktrees, by name: ignored files, what force gave up, and branches (how to have them back)."""
-    from br3.guard.findings import printable
+    from br3.wording import listed, printable
 
     for name, files in ignored.items():
-        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
-        click.echo(f"ignored files went with {printable(name)}: {', '.join(map(printable, files[:5]))}{more}")
+        click.echo(f"ignored files went with {printable(name)}: {listed(files)}")
     for name, reason in lost.items():
         click.echo(f"gone by force: {printable(name)}: {reason}")
     for branch, commit in given_up.items():

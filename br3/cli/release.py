@@ -126,7 +126,7 @@ def _show_unsent(released: Released) -> None:
 def show_rehearsal(would: Released, base: str) -> None:
     """What a release would change, tag and push."""
 
-    from br3.guard.findings import printable
+    from br3.wording import printable
 
     def dim(text: str) -> str:
         return click.style(text, dim=True)

@@ -151,7 +151,7 @@ def report(session: Session, wanted: list[Build], outcome: Outcome, as_json: boo
     """What came of a run: a row per build, why each failed and where to look, and what to do next."""
     from br3.api.looking import summary
     from br3.cli.logs import last_lines
-    from br3.cli.output import emit_json
+    from br3.cli.output import emit_json, tame
     from br3.cli.status import builds_table
     from br3.dispatch.standing import standings
 
@@ -167,7 +167,7 @@ def report(session: Session, wanted: list[Build], outcome: Outcome, as_json: boo
         view = standing.view
         if view.state not in ("failed", "skipped") or not view.reason:
             continue
-        click.echo(f"\n{click.style(standing.id, fg='red', bold=True)} {view.state}: {view.reason}", err=True)
+        click.echo(f"\n{click.style(standing.id, fg='red', bold=True)} {view.state}: {tame(view.reason)}", err=True)
         log = Path(view.log) if view.log else None
         if log is not None and log.is_file() and view.cause != "setup":
             beside = log.with_name("stdout.log")

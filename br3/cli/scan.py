@@ -202,7 +202,7 @@ def _where(finding: Finding) -> str:
 
 
 def _shown(text: str) -> str:
-    from br3.guard.findings import printable
+    from br3.wording import printable
 
     return printable(text)
 

@@ -10,7 +10,7 @@ import click
 
 from br3.cli import completing
 from br3.cli.context import hinted, json_option, name_plan_of, pick, repository
-from br3.wording import counted, paid
+from br3.wording import counted, listed, paid
 
 if TYPE_CHECKING:
     from br3.dispatch.conflicts import Pair
@@ -122,11 +122,11 @@ def drawn_as_json(picture: Picture) -> dict[str, Any]:
 
 def drawn(picture: Picture, build: str | None) -> list[str]:
     """The lines to show, of all builds or of the one that was asked for."""
+    from br3.cli.output import tame
+
     name_plan_of(picture.session)
-    if build:
-        return [hinted(line) for line in _detail(picture)]
-    remarks = [hinted(line) for line in _remarks(picture)]
-    return [hinted(_headline(picture.session)), builds_table(picture.found, picture.session), *remarks]
+    lines = [_headline(picture.session), builds_table(picture.found, picture.session)]
+    return [tame(hinted(line)) for line in (_detail(picture) if build else [*lines, *_remarks(picture)])]
 
 
 def builds_table(found: list[Standing], session: Session | None = None) -> str:
@@ -265,7 +265,7 @@ def _remarks(picture: Picture) -> list[str]:
         if operation:
             lines.append(f"{s.id}: a {operation} is in progress in its worktree; end it there, then br3 verify {s.id}")
         elif s.dirty and not s.alive:
-            lines.append(f"{s.id}: uncommitted in its worktree: {', '.join(s.dirty[:4])}")
+            lines.append(f"{s.id}: uncommitted in its worktree: {listed(s.dirty)}")
         if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and not s.dirty:
             why = "its branch has changed since it was verified"
             if s.commit == s.view.commit:

@@ -10,6 +10,7 @@ import click
 
 from br3.cli import completing
 from br3.cli.context import build_here, consent, json_option, run_of_plan_option, say, trust_option, workspace
+from br3.cli.output import tame
 
 if TYPE_CHECKING:
     from br3.api.verifying import Verified
@@ -51,12 +52,12 @@ def _show(result: Verified, redact: Callable[[str], str]) -> None:
     from br3.workspace.children import tail
 
     sign = click.style("✓ verified", fg="green") if result.verified else click.style("✗ not verified", fg="red")
-    click.echo(f"{click.style(result.id, bold=True)}  {sign}" + (f": {result.reason}" if result.reason else ""))
+    click.echo(f"{click.style(result.id, bold=True)}  {sign}" + (f": {tame(result.reason)}" if result.reason else ""))
     for command in result.commands:
         click.echo(f"    {command['run']}  → exit {command['exit_code']}, {command['duration_s']:.1f} s")
         if command["exit_code"] != 0:
             for line in redact(tail(Path(command["log"]))).split("\n"):
-                click.echo(f"        {line}")
+                click.echo(f"        {tame(line)}")
             click.echo(f"        log: {command['log']}")
     tests = result.tests
     if tests:

@@ -482,7 +482,7 @@ def _ancestors() -> list[int]:
 
 
 def _printable(text: str) -> str:
-    from br3.guard.findings import printable
+    from br3.wording import printable
 
     return printable(text)
 

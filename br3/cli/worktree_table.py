@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from br3.cli.output import table
-from br3.wording import paid
+from br3.wording import listed, paid
 
 if TYPE_CHECKING:
     from br3.everyday.cells import Cells, Filling
@@ -134,7 +134,7 @@ def plain(seen: Seen, cells: Sequence[Cells]) -> str:
 def remarks(seen: Seen, cells: Sequence[Cells], width: int | None = None) -> list[str]:
     """What the table has no room for: files in conflict, what is gone or barred, and what to do about it; names are
     shortened so that lines of ``width`` mostly hold them."""
-    from br3.guard.findings import printable
+    from br3.wording import printable
 
     def name(row: Row) -> str:
         text = printable(row.name)
@@ -143,9 +143,8 @@ def remarks(seen: Seen, cells: Sequence[Cells], width: int | None = None) -> lis
     conflicts, lines = [], []
     for row, cell in zip(seen.rows, cells, strict=True):
         if cell.conflicts:
-            more = f" and {len(cell.conflicts) - _MOST_FILES} more" if len(cell.conflicts) > _MOST_FILES else ""
-            files = ", ".join(map(printable, cell.conflicts[:_MOST_FILES]))
-            conflicts.append(f"{name(row)}: conflicts with {seen.base} in {files}{more}")
+            files = listed(cell.conflicts, _MOST_FILES)
+            conflicts.append(f"{name(row)}: conflicts with {seen.base} in {files}")
         if row.registered.locked and row.registered.locked_because and row.state != "adding":
             lines.append(f"{name(row)}: locked: {printable(row.registered.locked_because)}")
         if cell.problem:
@@ -222,7 +221,7 @@ class _Shown:
 
 
 def _cells(row: Row, cell: Cells, seen: Seen, now: float, short_paths: bool) -> dict[str, Cell]:
-    from br3.guard.findings import printable
+    from br3.wording import printable
 
     found: dict[str, Cell] = dict.fromkeys(_HEADS, ("", {}))
     for key, kind in _WAITS_FOR.items():

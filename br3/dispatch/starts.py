@@ -9,13 +9,14 @@ from br3.plan.order import landing_order, needs_closure
 from br3.repo import merges, refs
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git
+from br3.wording import listed
 
 
 class StartConflict(Exception):
     """What a build needs does not merge; ``build`` is the one that conflicts, ``files`` the paths."""
 
     def __init__(self, build: str, files: tuple[str, ...]) -> None:
-        super().__init__(f"what it needs does not merge: {build} conflicts in {', '.join(files)}")
+        super().__init__(f"what it needs does not merge: {build} conflicts in {listed(files, 8)}")
         self.build, self.files = build, files
 
 

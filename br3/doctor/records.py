@@ -10,7 +10,7 @@ from br3.dispatch.attending import state_of
 from br3.doctor.patient import Patient
 from br3.telemetry.archive import archive_dir, entries, packed_segments
 from br3.telemetry.journal import segments
-from br3.wording import counted
+from br3.wording import counted, listed
 
 _MOST_READ_BYTES = 20_000_000
 
@@ -22,7 +22,7 @@ def archive(patient: Patient) -> Iterator[Finding]:
     lost = sorted(name for name in entries(patient.common_dir) if name not in packed and name not in live)
     if lost:
         where = archive_dir(patient.common_dir)
-        said = f"{_some(lost)} gone from {where}: their events are in no report once the analytics are made again"
+        said = f"{listed(lost, 3)} gone from {where}: their events are in no report once the analytics are made again"
         yield Finding("archive", False, said, "put the files back from a copy")
     damaged, left = [], _MOST_READ_BYTES
     for one in reversed(packed.values()):
@@ -36,7 +36,7 @@ def archive(patient: Patient) -> Iterator[Finding]:
         except (OSError, EOFError, zlib.error):
             damaged.append(str(one.path))
     if damaged:
-        yield Finding("archive", False, f"{_some(damaged)} cannot be read", "put the files back from a copy")
+        yield Finding("archive", False, f"{listed(damaged, 3)} cannot be read", "put the files back from a copy")
     if not lost and not damaged:
         yield Finding("archive", True, counted(len(packed), "segment") if packed else "nothing is archived yet")
 
@@ -56,7 +56,3 @@ def newest_run(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "runs", True, said, f"br3 telemetry events --run {session.run}" if problems else None, bool(problems)
         )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

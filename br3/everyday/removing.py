@@ -23,6 +23,7 @@ from br3.repo.refs import NULL_ID
 from br3.repo.runner import Git, GitError
 from br3.repo.snapshots import file_digest
 from br3.telemetry import Journal, Lock
+from br3.wording import listed
 from br3.workspace import children, ignored, losses, ports
 from br3.workspace.notes import name_of, read_notes
 from br3.workspace.occupants import is_in, occupants
@@ -77,7 +78,7 @@ def look(seen: Seen, row: Row, *, keep_branch: bool = False, spare: Collection[i
             at_risk = _ignored(seen, row, hidden)
             going = at_risk.going
             found += losses.in_worktree(row.path, row.registered, dirty)
-            found += [f"ignored files: {losses.listed(at_risk.lost)}"] if at_risk.lost else []
+            found += [f"ignored files: {listed(at_risk.lost)}"] if at_risk.lost else []
         elif row.state == "broken":
             found += losses.in_worktree(row.path, row.registered, ())
         here = [o for o in occupants([row.path]).get(row.path, []) if o.pid not in spare and is_in(o.pid, row.path)]

@@ -17,8 +17,9 @@ from __future__ import annotations
 import os
 import sys
 
-from br3.guard.findings import Finding, Outcome, at_least, printable
+from br3.guard.findings import Finding, Outcome, at_least
 from br3.guard.settings import BadSettings, Settings, load
+from br3.wording import printable
 
 _LONGEST_NAME = 1000
 

@@ -101,11 +101,6 @@ def at_least(severity: str, floor: str) -> bool:
     return SEVERITIES.index(severity) >= SEVERITIES.index(floor)
 
 
-def printable(text: str) -> str:
-    """Text for a terminal: control characters and lone bytes escaped, so that no name can paint over a line."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def shorten(text: str) -> str:
     """Text on one line of at most 80 characters."""
     line = " ".join(text.split())

@@ -23,6 +23,7 @@ from br3.plan.order import landing_order
 from br3.repo import snapshots
 from br3.repo.refs import CommitId
 from br3.telemetry import Event, Lock, LockHeld
+from br3.wording import listed
 
 Report = Callable[[str], None]
 
@@ -148,7 +149,7 @@ def _obstacle(
             return f"it has no commits: it is {view.state}{f', {view.reason}' if view.reason else ''}", None
         return ("it has no commits yet" if standing.branch_exists else "it has not been started"), None
     if standing.dirty:
-        return f"uncommitted changes in {standing.worktree}: {', '.join(standing.dirty[:5])}", None
+        return f"uncommitted changes in {standing.worktree}: {listed(standing.dirty)}", None
     if standing.start and standing.commit:
         droppings = snapshots.new_droppings(session.repository.git, standing.start, standing.commit)
         if droppings:

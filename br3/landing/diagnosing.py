@@ -11,8 +11,8 @@ from br3.landing.testing import Testing, named, verification_of
 from br3.orchestrator.verification import beside
 from br3.plan.order import needs_closure
 from br3.repo import refs, worktrees
+from br3.wording import listed
 
-_MOST_NAMED = 5
 _MEND = "in its worktree mend, commit"
 
 
@@ -64,8 +64,7 @@ def _by_itself(name: str, testing: Testing, session: Session) -> tuple[str, str]
     if refs.resolve(git, f"refs/heads/{build.branch}") != testing.tip(name):
         return f"fails on {base} by itself", _MEND
     files = _besides(session, name)
-    more = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
-    there = f" (not committed there: {', '.join(files[:_MOST_NAMED])}{more})" if files else ""
+    there = f" (not committed there: {listed(files)})" if files else ""
     return (
         f"passes in its worktree, not in a clean checkout{there}",
         "in its worktree commit what a clean checkout lacks, or let a set-up command make it",

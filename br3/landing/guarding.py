@@ -13,13 +13,14 @@ from br3.dispatch.standing import Standing
 from br3.errors import Br3Error
 from br3.guard import check, commits, exemptions, places
 from br3.guard import settings as guard
-from br3.guard.findings import Finding, Outcome, at_least, printable
+from br3.guard.findings import Finding, Outcome, at_least
 from br3.guard.plumbing import CannotAsk, outside_of_hooks
 from br3.orchestrator.proving import named, outside
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git
 from br3.repo.worktrees import Repository
 from br3.telemetry import Journal
+from br3.wording import printable
 
 _MOST_SHOWN = 3
 

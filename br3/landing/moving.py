@@ -24,6 +24,7 @@ from br3.repo.refs import CommitId
 from br3.repo.runner import Git, GitError
 from br3.repo.worktrees import Repository
 from br3.telemetry import Event, Journal
+from br3.wording import listed
 
 
 class BaseMoved(Exception):
@@ -90,7 +91,7 @@ def try_checkouts(paths: Sequence[Path], old: CommitId, new: CommitId) -> None:
             mine = [p for p in worktrees.uncommitted(path) if p in changed or _below(p, changed)]
             untracked = len(worktrees.tracked(path, mine)) < len(mine)
             stash = " (git stash -u: not all are tracked)" if untracked else ""
-            files = ", ".join(mine[:8]) or os.fsdecode(done.err).strip().splitlines()[0]
+            files = listed(mine, 8) or os.fsdecode(done.err).strip().splitlines()[0]
             raise Refused(
                 f"uncommitted changes in {path} overlap with what would land: {files}",
                 hint=f"commit or stash them there{stash}, then the same command again; nothing was moved",

@@ -17,6 +17,7 @@ from br3.plan.model import Build
 from br3.repo import merges, refs
 from br3.repo.refs import CommitId, TreeId
 from br3.repo.runner import Git, GitError
+from br3.wording import listed
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,7 @@ class Stack:
             ) from None
         if not merged.clean:
             against = self._against(passenger, candidate[:-1])
-            shown = ", ".join(merged.conflicts[:8])
-            reason = f"conflicts with {' and '.join(against)} in {shown}"
+            reason = f"conflicts with {' and '.join(against)} in {listed(merged.conflicts, 8)}"
             raise Conflicting(passenger.id, reason, merged.conflicts, against)
         if passenger.strategy == "rebase":
             recipes = self._replayed(below, passenger, merged.tree)

@@ -39,6 +39,7 @@ from br3.plan.model import REPAIR, Task
 from br3.repo import refs, worktrees
 from br3.telemetry import Lock, LockHeld, read_events
 from br3.telemetry.replay import TaskView
+from br3.wording import listed
 from br3.workspace import children, preparing, waking
 
 SKIPPED = "skipped by the user"
@@ -419,7 +420,7 @@ def _verify(work: Work) -> tuple[Verdict | None, Path | None]:
         raise BuildFailed("wrong_branch", f"the worktree is on {tip.branch or 'a detached HEAD'}")
     if tip.dirty:
         paths = worktrees.uncommitted(work.worktree, work.excludes)
-        where = f"{work.worktree}: {', '.join(paths[:5])}"
+        where = f"{work.worktree}: {listed(paths)}"
         raise BuildFailed("uncommitted", f"uncommitted changes in {where}; commit or discard them there")
     key = work.verdict_key(tip.head_tree)
     known = verdicts.find(read_events(work.common_dir), key)

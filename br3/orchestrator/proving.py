@@ -11,6 +11,7 @@ from br3.repo import refs, snapshots
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git
 from br3.repo.snapshots import Snapshot
+from br3.wording import listed
 
 _MOST_NAMED = 8
 
@@ -60,8 +61,7 @@ def outside(owns: Sequence[str], paths: Iterable[str]) -> list[str]:
 
 def named(paths: Sequence[str]) -> str:
     """The first few of many paths."""
-    more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
-    return ", ".join(paths[:_MOST_NAMED]) + more
+    return listed(paths, _MOST_NAMED)
 
 
 def _before(work: Work, task: Task) -> str | None:

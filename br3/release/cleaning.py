@@ -23,6 +23,7 @@ from br3.repo.containing import contained_in, delete_contained
 from br3.repo.refs import NULL_ID, CommitId
 from br3.repo.worktrees import Worktree
 from br3.telemetry import Lock, LockHeld
+from br3.wording import listed
 from br3.workspace import children, ignored, losses, ports
 from br3.workspace.copying import matching
 from br3.workspace.notes import read_notes
@@ -232,4 +233,4 @@ def _tidy(session: Session) -> None:
 
 
 def _shown(paths: Sequence[str], what: str) -> list[str]:
-    return [f"{what}: {losses.listed(paths)}"] if paths else []
+    return [f"{what}: {listed(paths)}"] if paths else []

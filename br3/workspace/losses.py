@@ -11,12 +11,12 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from br3.guard.findings import printable, shorten
+from br3.guard.findings import shorten
 from br3.repo import changes, refs, trash, worktrees
 from br3.repo.refs import CommitId
 from br3.repo.runner import Git
 from br3.repo.worktrees import Worktree
-from br3.wording import counted
+from br3.wording import counted, listed, printable
 
 MOST_SHOWN = 5
 
@@ -156,11 +156,6 @@ def _is_ours(worktree: Path, nested: Path) -> bool:
     """Whether what stands in a worktree is another one of the same repository."""
     mine, its = worktrees.claimed_by(worktree), worktrees.claimed_by(nested)
     return mine is not None and its is not None and worktrees.same_path(mine.parent, its.parent)
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    return ", ".join(printable(name) for name in names[:MOST_SHOWN]) + more(names)
 
 
 def more(things: Sequence[object]) -> str:

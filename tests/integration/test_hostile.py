@@ -486,6 +486,26 @@ def test_a_file_name_that_is_no_text_breaks_no_output(repo: Scratch) -> None:
     repo.br3("merge", code=1)
 
 
+def test_no_name_subject_or_reason_of_an_agent_s_reaches_the_terminal_as_a_command(repo: Scratch) -> None:
+    paints = "a\x1b]0;painted\x07b\nc"
+    fails = f"{PYTHON} -c 'import sys; sys.exit(\"\\033]0;painted\\007 gave up\")'"
+    repo.plan(shell_plan({"works": writing("done"), "fails": fails}))
+    told = [repo.br3("run", "--trust", code=1).all]
+    worktree = repo.worktree("works")
+    repo.write(paints, "theirs", root=worktree)
+    told += [repo.br3("status").all, repo.br3("verify", "works", code=1).all, repo.br3("merge", "works", code=1).all]
+    assert all("a\\x1b]0;painted\\x07b\\nc" in said for said in told[1:])
+    repo.commit("a \x1b]0;painted\x07 subject", cwd=worktree)
+    repo.write(paints, "ours")
+    repo.commit("ours")
+    repo.br3("verify", "works")
+    told += [repo.br3("merge", "works", code=1).all, repo.br3("status").all]
+    assert all("conflicts with main in a\\x1b]0;painted\\x07b\\nc" in said for said in told[-2:])
+    told += [repo.br3("status", build).all for build in ("works", "fails")]
+    assert "gave up" in told[0] and "subject" in told[-2] and "gave up" in told[-1]
+    assert not [said for said in told if "\x1b" in said or "\x07" in said]
+
+
 def test_a_worktree_that_git_cannot_read_does_not_hide_the_others(repo: Scratch) -> None:
     repo.plan(shell_plan({"a": writing("a"), "b": writing("b")}))
     repo.br3("run", "--trust")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from br3.guard import check, exemptions, places
-from br3.guard.findings import Finding, Outcome, at_least, printable
+from br3.guard.findings import Finding, Outcome, at_least
 from br3.guard.settings import MAX_BYTES, BadSettings, Settings, load
+from br3.wording import printable
 
 GUARD = Path(check.__file__).parent
 
