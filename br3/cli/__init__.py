@@ -153,9 +153,10 @@ def main(argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
+    call: dict[str, Any] = {}
     debug = "--debug" in args or os.environ.get("BR3_DEBUG") == "1"
     try:
-        result: Any = cli.main(args=args, prog_name="br3", standalone_mode=False)
+        result: Any = cli.main(args=args, prog_name="br3", standalone_mode=False, obj=call)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -176,7 +177,7 @@ def main(argv: list[str] | None = None) -> None:
         from br3.cli.output import emit_error
 
         said = error if isinstance(error, Br3Error) else told(error)
-        said.hint = said.hint and hinted(said.hint)
+        said.hint = said.hint and hinted(said.hint, call.get("plan"))
         emit_error(said, as_json="--json" in args)
         sys.exit(said.exit_code)
     sys.exit(result if isinstance(result, int) else 0)

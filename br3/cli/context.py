@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from br3.plan.model import Build, Plan
     from br3.workspace.trust import Command
 
-_named: Path | None = None
-"""The plan's file that this command was called with; what it hints at is done with the same."""
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 plan_option = click.option(
     "--plan",
@@ -49,19 +46,26 @@ def workspace(plan_file: Path | None = None) -> Workspace:
     """The repository we are in, with the plan that was named."""
     from br3.api.workspaces import Workspace
 
-    global _named
-    _named = plan_file
+    if plan_file is not None:
+        _call()["plan"] = plan_file
     return Workspace(Path.cwd(), plan=plan_file)
 
 
-def hinted(text: str) -> str:
-    """A text in which commands are named, each with the plan that this command was called with."""
-    if _named is None:
+def _call() -> dict[str, Path]:
+    """What this call is about. ``plan``: the plan's file that was named; what is hinted at is done with the same."""
+    context = click.get_current_context(silent=True)
+    return context.ensure_object(dict) if context is not None else {}
+
+
+def hinted(text: str, plan_file: Path | None = None) -> str:
+    """A text in which commands are named, each with the plan that this command was called with, or with that one."""
+    named = plan_file or _call().get("plan")
+    if named is None:
         return text
     import re
     import shlex
 
-    plan = f" --plan {shlex.quote(str(_named))}"
+    plan = f" --plan {shlex.quote(str(named))}"
     commands = r"\bbr3 (?:up|run|prompt|verify|merge|finish|release|clean)\b(?! --(?:plan|undo))"
     return re.sub(commands, lambda found: found[0] + plan, text)
 
@@ -73,10 +77,10 @@ def say(text: str, *, err: bool = False) -> None:
 
 def name_plan_of(session: Session) -> None:
     """See that what is hinted at is done with this run, where a newer one is there meanwhile."""
-    global _named
-    if _named is None and not session.is_newest and session.file is not None:
+    if "plan" not in _call() and not session.is_newest and session.file is not None:
         file = Path(session.file["path"])
-        _named = Path(os.path.relpath(file)) if file.is_file() else None
+        if file.is_file():
+            _call()["plan"] = Path(os.path.relpath(file))
 
 
 def build_here(workspace: Workspace) -> tuple[str, ...]:

@@ -340,7 +340,7 @@ def prune(dry_run: bool, as_json: bool) -> int:
 
 def _plan(repo: Repository) -> Plan:
     """The plan that counts here; where there is no br3.toml, one that only says what the project's files say."""
-    from br3.cli.context import load_plan
+    from br3.api.workspaces import Workspace
     from br3.plan.location import PLAN_FILE
     from br3.workspace.notes import read_notes
 
@@ -348,7 +348,7 @@ def _plan(repo: Repository) -> Plan:
     places = [here] if here is not None and not read_notes(here).get("build") else []
     for place in [*places, repo.top]:
         if (place / PLAN_FILE).is_file():
-            return load_plan(repo, place / PLAN_FILE)[0]
+            return Workspace(place, plan=place / PLAN_FILE).plan()
     from br3.everyday.seeing import see_all
     from br3.plan.detection import detect, on_path
     from br3.plan.model import Plan, Setup

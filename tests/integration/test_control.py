@@ -103,8 +103,8 @@ def test_ctrl_c_in_attach_ends_the_following_and_not_the_run(repo: Scratch, wait
     follower = repo.start("attach", run[:15])
     until(lambda: follower.stderr and "running" in follower.stderr.readline())
     follower.send_signal(signal.SIGINT)
-    _, err = follower.communicate()
-    assert follower.returncode == 0 and f"run {run} goes on" in err
+    out, err = follower.communicate()
+    assert (follower.returncode, f"run {run} goes on" in err) == (0, True), out + err
     assert repo.status()["state"] == "running"
     go(repo)
     assert ended(repo, run)[0].kind == "run.completed"
