@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from br3.api.running import Outcome
     from br3.api.verifying import Verified
     from br3.dispatch.attending import Past
-    from br3.dispatch.controlling import Said
+    from br3.dispatch.controlling import Said, Target
     from br3.dispatch.sessions import Session
     from br3.everyday.seeing import Row
     from br3.plan.model import Build, Plan
@@ -159,12 +159,63 @@ class Workspace:
 
         return attach(self, run, on_event)
 
-    def cancel(self) -> list[Said]:
-        """End the newest run, whoever dispatches it; all work is kept. Refused when it has ended."""
-        from br3.dispatch.controlling import cancel_run
-        from br3.dispatch.sessions import latest
+    def pause(self, builds: Names = (), *, now: bool = False, run: str | None = None) -> list[Said]:
+        """Let builds rest, or without names each run that is at work: after the attempt at hand, or with ``now`` where
+        they are.
 
-        return cancel_run(latest(self.repository))
+        A Said has ``build`` (None: the run), ``text`` (what will happen when) and ``new`` (it was not asked before).
+        ``run`` is the beginning of a run's id. Raises UsageError, and Refused where there is nothing to pause.
+        """
+        from br3.dispatch import controlling
+
+        return self._steer(lambda target: controlling.pause(target, now=now), builds, run)
+
+    def resume(self, builds: Names = (), *, run: str | None = None) -> list[Said]:
+        """Let what was paused go on; ``builds`` and ``run`` as in ``pause``."""
+        from br3.dispatch import controlling
+
+        return self._steer(controlling.resume, builds, run)
+
+    def cancel(self, builds: Names = (), *, run: str | None = None) -> list[Said]:
+        """End builds, or without names the newest run, whoever dispatches it; all work is kept. Refused when they have
+        ended. ``run`` as in ``pause``."""
+        from br3.dispatch import controlling
+        from br3.dispatch.sessions import find, latest
+
+        if names(builds):
+            return self._steer(controlling.cancel_builds, builds, run)
+        session = find(self.repository, run)
+        return controlling.cancel_run(session or latest(self.repository))
+
+    def retry(
+        self, build: str, *, start: str | None = None, model: str | None = None, run: str | None = None
+    ) -> list[Said]:
+        """Let a build that has ended begin again, as ``br3 retry`` does: at the first task that is not done, or at
+        ``start`` (its branch is set back to before that task, what comes off it is kept). Refused while it is at work.
+        """
+        from br3.dispatch import controlling
+
+        return self._steer(lambda target: controlling.retry(target, start, model), build, run)
+
+    def skip(self, build: str, task: str, *, run: str | None = None) -> list[Said]:
+        """Leave a task of a build out. Refused when it is done already."""
+        from br3.dispatch import controlling
+
+        def leave_out(target: Target) -> list[Said]:
+            return controlling.skip(target.session, *controlling.task_named(target.session, f"{build}/{task}"))
+
+        return self._steer(leave_out, build, run)
+
+    def tell(self, build: str, text: str, *, run: str | None = None) -> list[Said]:
+        """Put a note into the prompt of a build's next attempt, once. Refused when no attempt would be told."""
+        from br3.dispatch import controlling
+
+        return self._steer(lambda target: controlling.tell(target.session, target.builds[0], text), build, run)
+
+    def _steer(self, act: Callable[[Target], list[Said]], builds: Names, run: str | None) -> list[Said]:
+        from br3.dispatch.controlling import targets
+
+        return [said for target in targets(self.repository, names(builds), run) for said in act(target)]
 
     def verify(self, builds: Names = (), *, trust: bool = False, on_event: OnEvent | None = None) -> list[Verified]:
         """Run the builds' verifications; without names, of those that have work. Refused without approval."""

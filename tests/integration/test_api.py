@@ -162,6 +162,32 @@ def test_a_run_in_a_thread_is_cancelled_from_elsewhere(repo: Scratch, tracked: s
     assert [(one.state, one.exit_code) for one in outcomes] == [("cancelled", 130)]
 
 
+def test_a_run_in_a_thread_is_steered_from_elsewhere(repo: Scratch, tracked: str) -> None:
+    first = repo.path.parent / "first"
+    plan = f"{waits_for(first)}; {writing('a')}"
+    repo.plan(shell_plan({"a": plan, "b": waits_for(repo.path.parent / "never")}))
+    workspace, outcomes = Workspace(repo.path), []
+    worker = threading.Thread(target=lambda: outcomes.append(run(workspace, trust=True)))
+    worker.start()
+    until(lambda: len(repo.events("attempt.started")) == 2)
+    with pytest.raises(errors.Refused, match="a is at work"):
+        workspace.retry("a")
+    (said,) = workspace.pause("a", now=True)
+    assert (said.build, said.new) == ("a", True)
+    until(lambda: repo.status()["builds"]["a"]["paused"])
+    assert [one.new for one in workspace.pause(["a"], now=True)] == [False]
+    assert [one.build for one in workspace.resume("a")] == ["a"]
+    first.touch()
+    assert [one.build for one in workspace.tell("b", "look at the log")] == ["b"]
+    assert [one.build for one in workspace.cancel("b")] == ["b"]
+    worker.join()
+    assert [(one.state, one.exit_code) for one in outcomes] == [("failed", 1)]
+    assert {name: b["state"] for name, b in repo.status()["builds"].items()} == {"a": "verified", "b": "cancelled"}
+    with pytest.raises(errors.UsageError, match="b has no task 'x'"):
+        workspace.skip("b", "x")
+    assert [one.build for one in workspace.retry("b")] == ["b"]
+
+
 def test_two_threads_at_once_do_not_get_in_each_other_s_way(repo: Scratch) -> None:
     go = repo.path.parent / "go"
     repo.plan(shell_plan({"a": f"{waits_for(go)}; {writing('a.txt')}", "b": writing("b.txt")}))
