@@ -9,15 +9,21 @@ if TYPE_CHECKING:
 
 
 def paid(cost: Decimal | None, known: Decimal | None) -> str:
-    """What was paid, in cents: all of it, or what is known of it; a dash where nothing is."""
-    if cost is not None:
-        return f"{cost:.2f} USD"
-    return "–" if known is None else f"≥ {known:.2f} USD"
+    """What was paid: all of it, or what is known of it; a dash where nothing is. Cents, and four places below ten."""
+    amount = known if cost is None else cost
+    if amount is None or (cost is None and not amount):
+        return "–"
+    return f"{'≥ ' if cost is None else ''}{amount:.{4 if 0 < abs(amount) < 0.1 else 2}f} USD"
+
+
+def fits(character: str) -> bool:
+    """Whether a character only shows itself, or joins its neighbours as in a family of people."""
+    return character.isprintable() or character in "\u200c\u200d"
 
 
 def printable(text: str) -> str:
     """Text for a terminal: control characters and lone bytes escaped, so that no name can paint over a line."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return "".join(c if fits(c) else repr(c)[1:-1] for c in text)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

@@ -193,7 +193,7 @@ def release_ready(workspace: Workspace, wish: Wish, consent: Consent, *, dry_run
 
 def clean(workspace: Workspace, builds: Sequence[str], *, force: bool) -> Cleaned:
     """See ``Workspace.clean``."""
-    from br3.dispatch.sessions import departed
+    from br3.dispatch.sessions import departed, other_plans
     from br3.release.cleaning import clean as remove
 
     if force and not builds:
@@ -204,7 +204,8 @@ def clean(workspace: Workspace, builds: Sequence[str], *, force: bool) -> Cleane
     known = {build.id.casefold() for build in gone}
     named = {name.casefold() for name in builds}
     wanted = pick(session, [b for b in builds if b.casefold() not in known]) if not builds or named - known else []
-    wanted += [build for build in gone if not builds or build.id.casefold() in named]
+    others = other_plans(session) if gone and not builds else {}
+    wanted += [b for b in gone if (b.id.casefold() in named if builds else b.id not in others)]
     return remove(session, wanted, force=force)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from br3.errors import UsageError
@@ -106,13 +107,14 @@ class Workspace:
     def status(self, run: str | None = None) -> Status | None:
         """Where the builds of a run stand, by the journal and by git; None when nothing has been run yet.
 
-        ``run`` is the beginning of an id, the newest run without it. UsageError when none or several begin so.
+        ``run`` is the beginning of an id; without it it is the newest run, or that of the plan that was named.
+        UsageError when none or several begin so.
         """
         from br3.api.looking import status_of
         from br3.dispatch.sessions import find
         from br3.dispatch.standing import standings
 
-        session = find(self.repository, run)
+        session = find(self.repository, run) if run or self.plan_file is None else self._of_plan(self.plan_file)
         return None if session is None else status_of(session, standings(session))
 
     def runs(self) -> list[Past]:
@@ -184,8 +186,8 @@ class Workspace:
 
         if names(builds):
             return self._steer(controlling.cancel_builds, builds, run)
-        session = find(self.repository, run)
-        return controlling.cancel_run(session or latest(self.repository))
+        run = run or self._run_of_plan()
+        return controlling.cancel_run(find(self.repository, run) or latest(self.repository))
 
     def retry(
         self, build: str, *, start: str | None = None, model: str | None = None, run: str | None = None
@@ -215,7 +217,12 @@ class Workspace:
     def _steer(self, act: Callable[[Target], list[Said]], builds: Names, run: str | None) -> list[Said]:
         from br3.dispatch.controlling import targets
 
-        return [said for target in targets(self.repository, names(builds), run) for said in act(target)]
+        meant = targets(self.repository, names(builds), run or self._run_of_plan())
+        return [said for target in meant for said in act(target)]
+
+    def _run_of_plan(self) -> str | None:
+        """The newest run of the plan that was named; None when none was."""
+        return self.session().run if self.plan_file is not None else None
 
     def verify(self, builds: Names = (), *, trust: bool = False, on_event: OnEvent | None = None) -> list[Verified]:
         """Run the builds' verifications; without names, of those that have work. Refused without approval."""
@@ -288,12 +295,28 @@ class Workspace:
 
         Where a plan's file was named the newest run of that plan; UsageError when there is none.
         """
-        from br3.dispatch.sessions import begin, find, of_plan
+        from br3.dispatch.sessions import begin, find
 
         if self.plan_file is not None:
-            return of_plan(self.repository, self.plan_file)
+            session = self._of_plan(self.plan_file)
+            if session is None and not self.plan_file.is_file():
+                raise UsageError(f"there is no {self.plan_file}, and nothing has been run of it", hint="br3 runs")
+            if session is None:
+                hint = f"br3 run --plan {quote(str(self.plan_file))}"
+                raise UsageError(f"nothing has been run of {self.plan_file} yet", hint=hint)
+            return session
         session = find(self.repository)
         return session if session is not None else begin(self.repository, *self.load())
+
+    def _of_plan(self, file: Path) -> Session | None:
+        """The newest run of the plan in that file; what stands there now need not be right, nor be there at all."""
+        from br3.dispatch.sessions import of_plan
+
+        try:
+            plan = self.plan()
+        except UsageError:
+            plan = None
+        return of_plan(self.repository, file, plan)
 
 
 def opened(workspace: Workspace | str | Path) -> Workspace:
@@ -321,8 +344,29 @@ def pick(session: Session, names: Sequence[str]) -> list[Build]:
     try:
         return chosen(session.plan, names)
     except UsageError as error:
+        other = _elsewhere(session, names)
+        if other is not None:
+            raise UsageError(f"{error.message}; that is one of {other[0]}", hint=other[1]) from error
         if plan_changed(session):
             raise UsageError(
                 f"{error.message}, as run {session.run} was frozen", hint="br3.toml has changed: br3 run takes it up"
             ) from error
         raise
+
+
+def _elsewhere(session: Session, names: Sequence[str]) -> tuple[str, str] | None:
+    """Of which other plan the first unknown of these builds is, and how to name that; None: of none that is known."""
+    import os
+
+    from br3.dispatch.sessions import of_build
+
+    known = {build.id.casefold() for build in session.plan.builds}
+    unknown = next((name for name in names if name.casefold() not in known), "")
+    found = of_build(session.repository, unknown)
+    if found is None or found.file is None or not Path(found.file["path"]).is_file():
+        return None
+    mine, its = session.source_file, found.source_file
+    if mine is not None and its is not None and its.is_same(mine):
+        return None
+    file = os.path.relpath(found.file["path"])
+    return file, f"--plan {quote(file)}, or --run {found.run}"

@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> None:
         from br3.cli.output import emit_error
 
         said = error if isinstance(error, Br3Error) else told(error)
-        said.hint = said.hint and hinted(said.hint, call.get("plan"))
+        said.hint = said.hint and hinted(said.hint, call)
         emit_error(said, as_json="--json" in args)
         sys.exit(said.exit_code)
     sys.exit(result if isinstance(result, int) else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from br3.cli import completing
-from br3.cli.context import json_option, repository
+from br3.cli.context import json_option, name_plan_of, repository
 
 
 @click.command()
@@ -23,6 +23,7 @@ def attach(run: str | None, as_json: bool) -> int:
     from br3.dispatch import attending
 
     session, wanted = followed(repository(), run)
+    name_plan_of(session)
     try:
         if not as_json:
             click.echo(f"run {session.run}: {attending.state_of(session)}", err=True)

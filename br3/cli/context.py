@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,23 +51,50 @@ def workspace(plan_file: Path | None = None) -> Workspace:
     return Workspace(Path.cwd(), plan=plan_file)
 
 
-def _call() -> dict[str, Path]:
-    """What this call is about. ``plan``: the plan's file that was named; what is hinted at is done with the same."""
+def _call() -> dict[str, Any]:
+    """What this call is about, so that what it hints at is done with the same. ``plan``: the plan's file that was
+    named · ``run``: a run's id."""
     context = click.get_current_context(silent=True)
     return context.ensure_object(dict) if context is not None else {}
 
 
-def hinted(text: str, plan_file: Path | None = None) -> str:
-    """A text in which commands are named, each with the plan that this command was called with, or with that one."""
-    named = plan_file or _call().get("plan")
-    if named is None:
+def about(session: Session) -> dict[str, Any]:
+    """What hints have to name so that they are of this run: its plan, where that is another than the one that is found
+    from here, and where there is a newer run both."""
+    from br3.plan.location import PLAN_FILE
+
+    call: dict[str, Any] = {} if session.is_newest else {"run": session.run}
+    file = Path(session.file["path"]) if session.file is not None else None
+    if file is not None and file.is_file() and (call or file.name != PLAN_FILE):
+        call["plan"] = Path(os.path.relpath(file))
+    return call | _call()
+
+
+def hinted(text: str, call: Mapping[str, Any] | None = None) -> str:
+    """A text in which commands are named, each with the plan or the run that ``call`` is about; this call, without it.
+
+    What stands between backticks is quoted, and left as it is.
+    """
+    call = _call() if call is None else call
+    if not call:
         return text
     import re
     import shlex
 
-    plan = f" --plan {shlex.quote(str(named))}"
-    commands = r"\bbr3 (?:up|run|prompt|verify|merge|finish|release|clean)\b(?! --(?:plan|undo))"
-    return re.sub(commands, lambda found: found[0] + plan, text)
+    def named(found: re.Match[str]) -> str:
+        key = str(found.lastgroup)
+        if key == "file":
+            return str(call.get("plan", found[0]))
+        return f"{found[0]} --{key} {shlex.quote(str(call[key]))}" if key in call else found[0]
+
+    return re.sub(
+        r"`[^`]*`"
+        r"|(?P<file>\bbr3\.toml\b)"
+        r"|\bbr3 (?P<plan>up|run|trust|prompt|verify|merge(?! --undo)|finish|release|clean)(?![-\w])(?! --plan)"
+        r"|\bbr3 (?P<run>status|logs|pause|resume|cancel|retry|skip|tell)(?![-\w])(?! --run)",
+        named,
+        text,
+    )
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -76,11 +103,8 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def name_plan_of(session: Session) -> None:
-    """See that what is hinted at is done with this run, where a newer one is there meanwhile."""
-    if "plan" not in _call() and not session.is_newest and session.file is not None:
-        file = Path(session.file["path"])
-        if file.is_file():
-            _call()["plan"] = Path(os.path.relpath(file))
+    """See that what is hinted at from now on is done with this run."""
+    _call().update(about(session))
 
 
 def build_here(workspace: Workspace) -> tuple[str, ...]:
@@ -90,6 +114,16 @@ def build_here(workspace: Workspace) -> tuple[str, ...]:
     here = workspace.repository.worktree
     build = read_notes(here).get("build") if here is not None else None
     return (str(build),) if build else ()
+
+
+def workspace_of(here: Workspace, build: str) -> Workspace:
+    """The same, of the newest run that has the build: that of another plan may be newer."""
+    from br3.dispatch.sessions import of_build
+
+    session = of_build(here.repository, build)
+    if session is None or session.is_newest or session.file is None:
+        return here
+    return workspace(Path(session.file["path"]))
 
 
 def load_plan(repo: Repository, plan_file: Path | None, **overrides: Any) -> tuple[Plan, Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from br3.cli import completing
-from br3.cli.context import json_option, repository
+from br3.cli.context import about, hinted, json_option, name_plan_of, repository
 
 if TYPE_CHECKING:
     from br3.dispatch.controlling import Said, Target
@@ -134,7 +134,9 @@ def tell(build: str, text: str, run_id: str | None, as_json: bool) -> int:
 def _targets(names: Sequence[str], run_id: str | None) -> list[Target]:
     from br3.dispatch import controlling
 
-    return controlling.targets(repository(), names, run_id)
+    found = controlling.targets(repository(), names, run_id)
+    name_plan_of(found[0].session)  # what is refused is told with its plan, too
+    return found
 
 
 def _say(done: list[tuple[Target, list[Said]]], as_json: bool) -> int:
@@ -143,10 +145,11 @@ def _say(done: list[tuple[Target, list[Said]]], as_json: bool) -> int:
 
         emit_json({"runs": [{"run": t.session.run, "done": [one.as_json() for one in said]} for t, said in done]})
         return 0
-    for _, said in done:
+    for target, said in done:
         for one in said:
             who = f"{click.style(one.build, bold=True)}: " if one.build else ""
-            click.echo(f"{who}{one.text}{'' if one.new else _AGAIN if 'not paused' not in one.text else ''}")
+            text = hinted(one.text, about(target.session))
+            click.echo(f"{who}{text}{'' if one.new else _AGAIN if 'not paused' not in one.text else ''}")
     return 0
 
 

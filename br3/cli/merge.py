@@ -210,7 +210,7 @@ def show_train(train: Train) -> None:
 
 def _show_aside(train: Train | Requested) -> None:
     for aside in train.aside:
-        click.echo(f"{click.style('aside', fg='yellow')}   {aside.id}: {tame(aside.reason)}")
+        say(f"{click.style('aside', fg='yellow')}   {aside.id}: {tame(aside.reason)}")
         if aside.log:
             click.echo(f"        log: {aside.log}")
         if aside.next:

@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from br3.errors import Br3Error
+from br3.wording import fits
 
 _ESCAPE = re.compile(r"(\x1b\[[\d;:]*m)|\x1b(?:[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])?")
+_CONCEALS = re.compile(r"\[(?:[\d;:]*[;:])?0*8(?:[;:]|m)")
 
 SCHEMA = 1
 """Version of every ``--json`` shape; raised when a key changes its meaning or goes away."""
@@ -24,8 +26,8 @@ def tame(text: str) -> str:
     said = []
     for place, part in enumerate(_ESCAPE.split(text.rstrip("\r"))):
         if place % 2 == 0:
-            said.append("".join(c if c.isprintable() or c in "\n\t" else " " for c in part))
-        elif part:
+            said.append("".join(c if fits(c) or c in "\n\t" else " " for c in part))
+        elif part and not _CONCEALS.search(part):
             colours = True
             said.append(part)
     return "".join([*said, "\x1b[0m"] if colours else said)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from br3.cli import completing
-from br3.cli.context import hinted, json_option, name_plan_of, pick, repository
+from br3.cli.context import about, hinted, json_option, pick, repository
 from br3.wording import counted, listed, paid
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def drawn(picture: Picture, build: str | None) -> list[str]:
     """The lines to show, of all builds or of the one that was asked for."""
     from br3.cli.output import tame
 
-    name_plan_of(picture.session)
-    lines = [_headline(picture.session), builds_table(picture.found, picture.session)]
-    return [tame(hinted(line)) for line in (_detail(picture) if build else [*lines, *_remarks(picture)])]
+    headline = hinted(_headline(picture.session), about(picture.session))
+    lines = [headline, builds_table(picture.found, picture.session), *_remarks(picture)]
+    return [tame(line) for line in (_detail(picture) if build else lines)]
 
 
 def builds_table(found: list[Standing], session: Session | None = None) -> str:
@@ -266,7 +266,7 @@ def _remarks(picture: Picture) -> list[str]:
             lines.append(f"{s.id}: a {operation} is in progress in its worktree; end it there, then br3 verify {s.id}")
         elif s.dirty and not s.alive:
             lines.append(f"{s.id}: uncommitted in its worktree: {listed(s.dirty)}")
-        if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and not s.dirty:
+        if s.view.state == "verified" and not s.verified and not s.landed and s.has_work and (s.refuted or not s.dirty):
             why = "its branch has changed since it was verified"
             if s.commit == s.view.commit:
                 why = "not verified with the environment as it is now"
@@ -303,7 +303,7 @@ def _remarks(picture: Picture) -> list[str]:
         lines.append(f"a landing on {session.plan.base} was cut off; br3 merge finishes it")
     lines += [f"alert: {event.data.get('message')}" for event in standing_alerts(session.events)]
     lines += [f"journal: {problem}" for problem in session.view.problems]
-    return ["", *lines] if lines else []
+    return ["", *(hinted(line, about(session)) for line in lines)] if lines else []
 
 
 def _after_aside(standing: Standing) -> list[str]:
@@ -344,7 +344,7 @@ def _detail(picture: Picture) -> list[str]:
     if activity:
         lines.append(f"now       {printable(activity)}")
     if view.hint and view.ended:
-        lines.append(f"next      {view.hint}")
+        lines.append(hinted(f"next      {view.hint}", about(session)))
     report = None
     for task in view.tasks.values():
         state = "stopped" if task.state == "running" and view.ended else task.state

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from br3.cli import completing
-from br3.cli.context import build_here, consent, json_option, run_of_plan_option, say, trust_option, workspace
+from br3.cli.context import (
+    build_here,
+    consent,
+    json_option,
+    name_plan_of,
+    run_of_plan_option,
+    say,
+    trust_option,
+    workspace,
+    workspace_of,
+)
 from br3.cli.output import tame
 
 if TYPE_CHECKING:
@@ -34,12 +44,14 @@ def verify(builds: tuple[str, ...], plan_file: Path | None, trusted: bool, as_js
     from br3.telemetry import Journal
 
     here = workspace(plan_file)
-    builds = builds or build_here(here)
+    if not builds and (builds := build_here(here)) and plan_file is None:
+        here = workspace_of(here, builds[0])
     with progress([]) as shown:
         results = list(verifying.verify(here, builds, consent(trusted), shown.step))
     if as_json:
         emit_json({"builds": [result.as_json() for result in results]})
     elif not results:
+        name_plan_of(here.session())
         say("no build has anything to verify yet; next: br3 run")
     else:
         redact = Journal(here.repository.common_dir).redact

@@ -28,6 +28,18 @@ from br3.workspace.places import place_of
 from br3.workspace.preparing import Site
 
 
+@dataclass(frozen=True)
+class SourceFile:
+    """Where a plan was read, resolved, and what it is called."""
+
+    path: Path
+    name: str
+
+    def is_same(self, other: SourceFile) -> bool:
+        """Whether both are one plan: of one file, or of its copy in another worktree or a repository that was moved."""
+        return self.path == other.path or (self.path.name, self.name) == (other.path.name, other.name)
+
+
 @dataclass
 class Session:
     """A run as a command sees it: its frozen plan, and all that the journal says."""
@@ -67,17 +79,24 @@ class Session:
         return lineage(self.runs, self.run)
 
     @property
+    def own_chain(self) -> list[RunView]:
+        """Those of the chain that have builds of this plan, which runs of other plans have not."""
+        mine = {build.id for build in self.plan.builds}
+        return [run for run in self.chain if run.id == self.run or mine & run.builds.keys()]
+
+    @property
     def excludes(self) -> Path:
         return self.repository.br3_dir / "excludes"
+
+    @property
+    def source_file(self) -> SourceFile | None:
+        """Where its plan was read."""
+        return SourceFile(Path(self.file["path"]).resolve(), self.plan.name) if self.file else None
 
     @property
     def is_newest(self) -> bool:
         """Whether commands that name no plan are of this run."""
         return self.run == next((run.id for run in reversed(self.runs.values()) if run.created and not run.serves), "")
-
-    def is_of(self, file: Path) -> bool:
-        """Whether its plan was read from that file, or it is not known from which."""
-        return self.file is None or Path(self.file["path"]).resolve() == file.resolve()
 
     def refresh(self) -> None:
         """Read the journal again."""
@@ -156,13 +175,26 @@ def departed(session: Session) -> list[Build]:
 
 def other_plans(session: Session) -> dict[str, tuple[Path, str]]:
     """Builds of other plans that are still there, each with its plan's file and the newest run of that plan."""
-    mine = Path(session.file["path"]).resolve() if session.file else None
-    newest: dict[Path, RunView] = {}
+    mine = session.source_file
+    newest: dict[SourceFile, RunView] = {}
     for run in session.chain[1:]:
-        file = _file_of(session.repository, run)
-        if file is not None and file != mine and file.is_file():
-            newest.setdefault(file, run)
-    return {build: (file, run.id) for file, run in newest.items() for build in run.builds}
+        frozen = _frozen(session.repository, run)
+        source = _source_file(frozen) if frozen is not None else None
+        if mine is not None and source is not None and not source.is_same(mine) and source.path.is_file():
+            newest.setdefault(source, run)
+    return {name: (source.path, run.id) for source, run in reversed(newest.items()) for name in run.builds}
+
+
+def _frozen(repository: Repository, run: RunView) -> Frozen | None:
+    try:
+        return thaw(repository.br3_dir / "runs" / run.id)
+    except Br3Error:
+        return None
+
+
+def _source_file(frozen: Frozen) -> SourceFile | None:
+    file = frozen.facts.get("file")
+    return SourceFile(Path(file["path"]).resolve(), frozen.plan.name) if file else None
 
 
 def chosen(plan: Plan, ids: Sequence[str]) -> list[Build]:
@@ -228,28 +260,24 @@ def find(repository: Repository, run: str | None = None) -> Session | None:
     return session
 
 
-def of_plan(repository: Repository, file: Path) -> Session:
-    """The newest run of the plan in that file; UsageError when there is none."""
-    found = _newest_of(repository, file)
-    if found is None:
-        raise UsageError(f"nothing has been run of {file} yet", hint=f"br3 run --plan {quote(str(file))}")
-    return found
-
-
-def _newest_of(repository: Repository, file: Path) -> Session | None:
+def of_plan(repository: Repository, file: Path, plan: Plan | None) -> Session | None:
+    """The newest run of the plan in that file, wherever it stood then; None when there is none. ``plan``: what stands
+    there now, if anything."""
+    wanted, made = SourceFile(file.resolve(), plan.name if plan else ""), digest(plan) if plan else None
     for run in reversed(replay(list(read_events(repository.common_dir))).values()):
-        if run.created and not run.serves and _file_of(repository, run) == file.resolve():
+        frozen = _frozen(repository, run) if run.created and not run.serves else None
+        source = _source_file(frozen) if frozen is not None else None
+        if frozen is not None and (frozen.digest == made or (source is not None and source.is_same(wanted))):
             return find(repository, run.id)
     return None
 
 
-def _file_of(repository: Repository, run: RunView) -> Path | None:
-    """The file that the plan of a run was read from."""
-    try:
-        frozen = thaw(repository.br3_dir / "runs" / run.id)
-    except Br3Error:
-        return None
-    return Path(frozen.facts["file"]["path"]).resolve() if frozen.facts.get("file") else None
+def of_build(repository: Repository, build: str) -> Session | None:
+    """The newest run whose plan has that build."""
+    for run in reversed(replay(list(read_events(repository.common_dir))).values()):
+        if run.created and not run.serves and build in run.builds:
+            return find(repository, run.id)
+    return None
 
 
 def begin(
@@ -287,6 +315,11 @@ def _begin(
     made = digest(plan)
     if before is not None:
         ended = before.view.state in RUN_ENDED
+        of_this: Session | None = before
+        if file is not None and before.source_file is not None:
+            same = before.source_file.is_same(SourceFile(file.resolve(), plan.name)) or before.digest == made
+            of_this = before if same else of_plan(repository, file, plan)
+        another = of_this is not before
         if wanted is not None:
             at_work = not ended and is_held(before.common_dir, "run", before.run)
             taken = claims(before.common_dir, before.runs)
@@ -295,7 +328,7 @@ def _begin(
                 refuse_taken(plan, wanted, [claim for claim in taken if claim.run != older.run])
                 return older
             # Orchestrators whose dispatcher has died are gone on with.
-            refuse_taken(plan, wanted, [claim for claim in taken if at_work or claim.run != before.run])
+            refuse_taken(plan, wanted, [claim for claim in taken if at_work or another or claim.run != before.run])
             if at_work:
                 left = [build.id for build in wanted if build.id not in before.view.selected]
                 session = _create(repository, plan, base, file, continues=before, whole=True, only=left)
@@ -304,10 +337,15 @@ def _begin(
         untouched = before.view.state == "created" and not any(e.run == before.run and e.build for e in before.events)
         if before.digest == made and not ended and (before.base_commit == base or not untouched):
             return before
-        of_this = before if file is None or before.is_of(file) else _newest_of(repository, file)
         changed = differences(of_this.plan, plan) if of_this is not None else []
+        if not ended and another and before.view.state != "created":
+            # A run of another plan, interrupted or at rest, is gone on with when that plan is run again.
+            mine = [build.id for build in wanted or plan.builds if build.id not in before.view.selected]
+            session = _create(repository, plan, base, file, continues=before, only=mine)
+            session.news.append(f"run {before.run} is of another plan, and stays as it is")
+            return session
         if not ended:
-            _close(before, changed, None if of_this is before else file)
+            _close(before, changed, file if another else None)
         session = _create(repository, plan, base, file, continues=before, whole=not ended)
         if changed and of_this is not None:
             more = [f"… and {len(changed) - 8} more"] if len(changed) > 8 else []

@@ -154,7 +154,7 @@ class Standing:
             "cost_usd": None if self.cost_usd is None else f"{self.cost_usd}",
             "known_usd": None if self.known_usd is None else f"{self.known_usd}",
             "tokens": self.tokens,
-            "reason": self.view.reason,
+            "reason": self.view.reason or (self.refuted if self.word == "failed" else None),
             "log": self.view.log,
         }
 

@@ -41,7 +41,7 @@ def asides(culprits: Sequence[Culprit], testing: Testing, session: Session) -> I
 
 
 def to_resolve(base: str) -> str:
-    """What to do about a build that conflicts with what is on ``base``."""
+    """What to do about a build that conflicts with what is on ``base``, or on the upstream that it is to land on."""
     return f"in its worktree git merge {base}, resolve, commit"
 
 

@@ -180,6 +180,7 @@ class _Attempt:
         git, plan = session.repository.git, session.plan
         base = tip_of_base(session)
         self.git, self.plan, self.old = git, plan, base
+        self.onto = plan.base
         self.train = Train(plan.base, base, base, test_runs=runs)
         self.needs = {build.id: needs_closure(plan, build.id) for build in plan.builds}
         self.commits: dict[str, CommitId] = {}
@@ -261,6 +262,8 @@ class _Attempt:
         top = self.old
         if self.plan.landing.fetch:
             top = upstream.taken_in(session, self.old, fetch=not look_only)
+            if top != self.old:
+                self.onto = upstream.followed(session)[0].removeprefix("refs/remotes/")
         boarding = board(session, self.builds, self.report, look_only=look_only, resolved=self.resolved)
         train.before, train.aside = boarding.before, boarding.aside
         self.commits = {one.id: one.commit for one in boarding.ready if one.commit is not None}
@@ -347,7 +350,9 @@ class _Attempt:
         for one in refused:
             cause = "conflict" if one.against or one.files else "needs"
             # What it conflicts with is on base by the time that anybody reads this, but for a dry run.
-            todo = diagnosing.to_resolve(self.plan.base) if one.files and one.against else None
+            # Where nothing lands, base itself has not got what its upstream has.
+            onto = self.onto if one.against == (self.plan.base,) else self.plan.base
+            todo = diagnosing.to_resolve(onto) if one.files and one.against else None
             if todo and self.options.dry_run and self.plan.base not in one.against:
                 has = "has" if len(one.against) == 1 else "have"
                 todo = f"once {named(one.against, self.plan.base)} {has} landed, {todo}"

@@ -54,8 +54,13 @@ def followed(session: Session) -> tuple[str, str, str]:
 
 
 def is_at(session: Session, remote: str) -> bool:
-    """Whether base follows the branch of the same name at ``remote``. UsageError: see ``followed``."""
-    return followed(session)[1:] == (remote, f"refs/heads/{session.plan.base}")
+    """Whether base follows the branch of the same name at ``remote``, and what is pushed there goes to where it is
+    fetched from. UsageError: see ``followed``."""
+    if followed(session)[1:] != (remote, f"refs/heads/{session.plan.base}"):
+        return False
+    git = session.repository.git
+    fetched, pushed = (git("remote", "get-url", *how, "--", remote).lines for how in ((), ("--push", "--all")))
+    return pushed == fetched
 
 
 def _seen(session: Session, base: CommitId) -> CommitId:

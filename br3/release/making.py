@@ -147,7 +147,8 @@ def check(session: Session, wish: Wish) -> None:
     if remote is not None:
         tag = wanted.tag if existing is None else None
         there = pushing.look(session, remote, tag)
-        if session.plan.landing.fetch and upstream.is_at(session, remote):
+        lands = session.plan.lands_by != "pr" and any(s.has_work for s in standing)
+        if lands and session.plan.landing.fetch and upstream.is_at(session, remote):
             there = replace(there, base=None)  # landing takes up what the remote has on base
         pushing.refuse_what_cannot_go(session, there, tag, base)
 

@@ -52,8 +52,8 @@ def gather(session: Session, db: DuckDBPyConnection, now: datetime | None = None
     now = now or datetime.now(UTC).replace(tzinfo=None)
     standing = standings(session)
     attempts = attempts_of(session)
-    runs = [run.id for run in session.chain]
-    parts = [past(session.common_dir, run) for run in session.chain]
+    runs = [run.id for run in session.own_chain]
+    parts = [past(session.common_dir, run) for run in session.own_chain]
     serving = [past(session.common_dir, v) for v in session.runs.values() if v.serves in runs and v.created]
     models = _models(db, runs)
     view = session.view
@@ -95,13 +95,13 @@ def gather(session: Session, db: DuckDBPyConnection, now: datetime | None = None
 
 def _first_moment(session: Session) -> datetime | None:
     """When the first run of the chain was made; None when the journal has lost that."""
-    created = session.chain[-1].created if session.chain else ""
+    created = session.own_chain[-1].created if session.own_chain else ""
     return moment_of(created) if created else None
 
 
 def _builds(session: Session, standing: Iterable[Standing]) -> tuple[Build, ...]:
     brought = landed_commits(session)
-    runs = {run.id for run in session.chain}
+    runs = {run.id for run in session.own_chain}
     mine = [event for event in session.events if event.run in runs and event.build]
     found = []
     for number, one in enumerate(standing, start=1):
@@ -274,7 +274,7 @@ def _pairs(session: Session, landed: Sequence[str]) -> Sequence[Pair]:
 
 def _seen_conflicts(session: Session) -> dict[frozenset[str], tuple[str, ...]]:
     """Pairs that were told to be in conflict while the run was at work, or when they were to land, with the files."""
-    runs = {run.id for run in session.chain}
+    runs = {run.id for run in session.own_chain}
     found: dict[frozenset[str], tuple[str, ...]] = {}
     for event in session.events:
         if event.run not in runs or event.build is None:
@@ -292,7 +292,7 @@ def _seen_conflicts(session: Session) -> dict[frozenset[str], tuple[str, ...]]:
 
 def _checklist(session: Session) -> tuple[Check, ...]:
     """The plan's criteria with what was last seen of each, in this run or those that it continues."""
-    runs = {run.id for run in session.chain}
+    runs = {run.id for run in session.own_chain}
     last: dict[str, Check] = {}
     for event in session.events:
         if event.kind == "criterion.checked" and event.run in runs:
@@ -315,7 +315,7 @@ def _releases(session: Session, standing: Sequence[Standing]) -> tuple[Tagged, .
     git = session.repository.git
     if refs.resolve(git, f"refs/heads/{session.plan.base}") is None:
         return ()
-    runs = {run.id for run in session.chain}
+    runs = {run.id for run in session.own_chain}
     mine = {str(e.data.get("tag")) for e in session.events if e.kind == "release.intent" and e.run in runs}
     made = [record for record in records(session, session.plan.base) if record.tag.name in mine]
     trained = landed_commits(session)
@@ -333,7 +333,7 @@ def _whole(session: Session) -> Mapping[str, Any] | None:
     """What the last landing of these runs brought base to, and what was counted there."""
     from br3.release.landed import tests_of
 
-    runs = {run.id for run in session.chain}
+    runs = {run.id for run in session.own_chain}
     moved = [e for e in session.events if e.kind == "landing.completed" and e.run in runs and e.data.get("new")]
     last = max(moved, key=lambda e: e.ts, default=None)
     if last is None:

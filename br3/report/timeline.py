@@ -40,7 +40,7 @@ _MARKS = {
 def attempts_of(session: Session) -> tuple[Attempt, ...]:
     """Every attempt of the run and of those that it continues, in the order in which they began."""
     found = []
-    for run in session.chain:
+    for run in session.own_chain:
         for build in run.builds.values():
             for task in build.tasks.values():
                 for one in task.attempts.values():
@@ -75,7 +75,7 @@ def rows_of(
     session: Session, standing: Sequence[Standing], attempts: Iterable[Attempt], now: datetime
 ) -> tuple[Row, ...]:
     """A row per build that anything is known of, and one for how base moved."""
-    runs = {run.id for run in session.chain}
+    runs = {run.id for run in session.own_chain}
     mine = [event for event in session.events if event.run in runs]
     tried: dict[str, list[Attempt]] = {}
     for attempt in attempts:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from br3 import Workspace
-from br3.errors import UsageError
+from br3.errors import Refused, UsageError
 from tests.conftest import PYTHON, Scratch, shell_plan, until, writing
 from tests.integration.keeping import once
 
@@ -69,6 +69,9 @@ def test_what_is_hinted_at_is_of_the_same_plan(both: Scratch) -> None:
     both.br3("finish", "--plan", "one.toml")
     assert "next: br3 run --plan one.toml" in both.br3("verify", "--plan", "one.toml").out
     said = both.br3("merge", "--plan", "three.toml", code=2)
+    assert "there is no three.toml, and nothing has been run of it" in said.err
+    both.write("three.toml", shell_plan({"three-a": "true"}))
+    said = both.br3("merge", "--plan", "three.toml", code=2)
     assert "nothing has been run of three.toml yet" in said.err and "br3 run --plan three.toml\n" in said.err
     assert "--undo" in both.br3("merge", "--undo", "2026", "--plan", "one.toml", code=2).err
 
@@ -103,3 +106,110 @@ def test_a_workspace_with_a_plan_is_of_its_newest_run(both: Scratch) -> None:
     assert [build.id for build in Workspace(both.path).session().plan.builds] == ["two-a"]
     with pytest.raises(UsageError, match="nothing has been run of"):
         Workspace(both.path, plan=both.path / "three.toml").session()
+
+
+def test_a_plan_is_the_same_under_another_name_and_in_another_worktree(repo: Scratch, tmp_path: Path) -> None:
+    repo.plan(shell_plan({"a": writing("a"), "b": writing("b")}))
+    repo.br3("run", "--trust")
+    repo.git("worktree", "add", "--quiet", "-b", "feature", str(tmp_path / "there"))
+    repo.write("br3.toml", shell_plan({"a": writing("a", "y")}), root=tmp_path / "there")
+    said = repo.br3("run", "--trust", cwd=tmp_path / "there").err
+    assert "the plan has changed since run" in said and "build b: gone" in said
+    assert "b: gone from the plan" in repo.br3("status").out
+    repo.git("mv", "br3.toml", "week-1.toml")
+    repo.commit("another name")
+    assert repo.br3("merge", "--plan", "week-1.toml", "--json").json["landed"] == ["a", "b"]
+
+
+def test_a_killed_run_waits_for_its_plan_and_nothing_of_it_is_done_twice(repo: Scratch, tmp_path: Path) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    waits = f"echo x >> {begun}; until test -e {gate}; do {PYTHON} -c 'import time; time.sleep(0.02)'; done"
+    repo.write("one.toml", shell_plan({"one-a": f"{waits}; {writing('one')}"}))
+    repo.write("two.toml", shell_plan({"two-a": writing("two")}))
+    repo.commit("plans")
+    killed = repo.start("run", "--trust", "--plan", "one.toml")
+    until(begun.exists)
+    killed.kill()
+    killed.communicate()
+    repo.br3("run", "--trust", "--plan", "two.toml")
+    one = repo.br3("runs", "--json").json["runs"][1]
+    assert one["state"] in ("interrupted", "running") and one["reason"] is None
+    gate.touch()
+    assert "run " + one["run"] in repo.br3("run", "--trust", "--plan", "one.toml").err
+    assert begun.read_text() == "x\n"
+    (done,) = repo.br3("status", "--run", one["run"], "--json").json["builds"]
+    assert done["verified"] and done["tasks"][0]["attempts"] == 1
+
+
+def test_hints_name_plan_and_run_and_leave_what_is_quoted(repo: Scratch) -> None:
+    repo.write("one.toml", shell_plan({"one-a": "br3 run x; br3 merge-them; false"}))
+    repo.write("two.toml", shell_plan({"two-a": writing("two")}))
+    repo.commit("plans")
+    assert "br3 trust --plan one.toml --list shows them" in repo.br3("run", "--plan", "one.toml", code=3).err
+    said = repo.br3("run", "--trust", "--plan", "one.toml", code=1).err
+    assert "br3 logs one-a shows why, br3 run --plan one.toml tries it again" in said
+    run = repo.br3("runs", "--json").json["runs"][0]["run"]
+    assert "br3 run --plan one.toml" in repo.br3("attach", code=1).err, "one.toml is not what is found from here"
+    repo.br3("run", "--trust", "--plan", "two.toml")
+    out = repo.br3("attach", run, code=1).err
+    assert f"br3 logs --run {run} one-a shows why, br3 run --plan one.toml tries it again" in out
+    assert "`br3 run x; br3 merge-them; false`" in repo.br3("status", "one-a", "--run", run).out
+    said = repo.br3("verify", "one-a", code=2).err
+    assert "the plan has no build 'one-a'; that is one of one.toml" in said
+    assert f"--plan one.toml, or --run {run}" in said
+
+
+def test_in_a_build_s_worktree_verify_is_of_that_build_whatever_is_newest(both: Scratch) -> None:
+    worktree = both.worktree("one-a")
+    both.write("more", "x", root=worktree)
+    both.commit("more", cwd=worktree)
+    assert [b["id"] for b in both.br3("verify", "--json", cwd=worktree).json["builds"]] == ["one-a"]
+    found = both.br3("verify", "--plan", "one.toml", "--json", cwd=worktree).json["builds"]
+    assert [b["id"] for b in found] == ["one-a"]
+
+
+def test_clean_up_of_one_plan_leaves_the_others_alone(repo: Scratch) -> None:
+    manual = '[plan]\nname = "m"\n[verify]\nrun = ["true"]\n[[build]]\nid = "hand"\nagent = "manual"\nprompt = "x"\n'
+    repo.write("one.toml", manual)
+    repo.write("two.toml", shell_plan({"two-a": writing("two")}))
+    repo.commit("plans")
+    repo.br3("run", "--trust", "--plan", "one.toml")
+    repo.br3("run", "--trust", "--plan", "two.toml")
+    repo.br3("merge", "--plan", "two.toml")
+    assert repo.br3("clean", "--plan", "two.toml", "--json").json == {
+        **{"schema": 1, "removed": ["two-a"], "kept": {}, "given_up": {}, "ignored": {}, "left": {}}
+    }
+    assert repo.worktree("hand").exists()
+    assert repo.br3("runs", "--json").json["runs"][1]["state"] == "paused", "a person has to go on with it"
+
+
+def test_budgets_and_reports_are_of_the_plan_s_own_builds(repo: Scratch) -> None:
+    paid = """echo '{"model": "m", "input_tokens": 5, "cost_usd": "1.00"}' >> $BR3_USAGE_FILE"""
+    for name in ("one", "two"):
+        head = "budget_usd = 1.5" if name == "two" else ""
+        repo.write(f"{name}.toml", shell_plan({f"{name}-a": f"{paid}; {writing(name)}"}, head=head))
+    repo.commit("plans")
+    for name in ("one", "two"):
+        repo.br3("run", "--trust", "--plan", f"{name}.toml")
+    rows = {row["key"]: row for row in repo.br3("costs", "--budget", "--json").json["rows"]}
+    assert (rows["(run)"]["cost_usd"], rows["(run)"]["left_usd"], rows["(run)"]["tasks_done"]) == ("1.00", "0.50", 1)
+    shape = repo.br3("report", "--json").json
+    assert (shape["spent"]["usd"], len(shape["runs"])) == ("1.00", 1)
+    assert repo.br3("costs", "--json").json["total_usd"] == "2.00"
+
+
+def test_a_build_of_several_other_plans_is_of_the_newest_of_them(both: Scratch) -> None:
+    both.write("one.toml", shell_plan({"shared": writing("s")}))
+    both.write("two.toml", shell_plan({"shared": writing("s"), "two-b": writing("b")}))
+    both.write("three.toml", shell_plan({"three-a": writing("three")}))
+    for name in ("one", "two", "three"):
+        both.br3("run", "--trust", "--plan", f"{name}.toml")
+    assert "shared: of the plan two.toml" in both.br3("status").out
+
+
+def test_what_a_workspace_with_a_plan_looks_at_and_ends_is_of_that_plan(both: Scratch) -> None:
+    workspace = Workspace(both.path, plan=both.path / "one.toml")
+    status = workspace.status()
+    assert status is not None and [build.id for build in status.builds] == ["one-a"]
+    with pytest.raises(Refused, match=f"run {status.run} is completed already"):
+        workspace.cancel()

@@ -250,6 +250,16 @@ class TestUpstream:
         assert (repo.path / "theirs").exists() and repo.git("status", "--porcelain") == ""
         assert repo.head("origin/main") == there.head()  # nothing is pushed
 
+    def test_a_conflict_with_the_upstream_is_mended_as_it_says(self, repo: Scratch, there: Scratch) -> None:
+        lay(repo, made("theirs"), landing="fetch = true")
+        theirs(repo, there)
+        (put,) = merge(repo, code=1)["aside"]
+        assert put["next"] == "in its worktree git merge origin/main, resolve, commit"
+        worktree = repo.path.parent / "mended"
+        repo.git("worktree", "add", "--quiet", str(worktree), "build/theirs")
+        repo.git("merge", "--quiet", "--strategy-option=ours", "origin/main", cwd=worktree)
+        assert merge(repo)["landed"] == ["theirs"]
+
     def test_a_release_is_pushed_on_top_of_what_the_upstream_has_more(self, repo: Scratch, there: Scratch) -> None:
         lay(repo, made("a"), landing='fetch = true\n[release]\ntag = "v1"\npush = true')
         theirs(repo, there)
@@ -258,6 +268,18 @@ class TestUpstream:
         there.git("pull", "--quiet", "--tags")
         assert there.head() == repo.head() == there.head("v1^{commit}")
         assert files(there) >= {"a", "theirs"}
+
+    def test_what_the_place_that_is_pushed_to_has_more_is_in_the_way_before_anything_lands(
+        self, repo: Scratch, there: Scratch, tmp_path: Path
+    ) -> None:
+        repo.git("clone", "--quiet", "--bare", str(tmp_path / "remote.git"), str(tmp_path / "pushed.git"))
+        repo.git("remote", "set-url", "--push", "origin", str(tmp_path / "pushed.git"))
+        lay(repo, made("a"), landing='fetch = true\n[release]\ntag = "v1"\npush = true')
+        there.commit("theirs")
+        there.git("push", "--quiet", str(tmp_path / "pushed.git"), "HEAD:main")
+        before = repo.head()
+        assert "origin has commits on main that are not here" in repo.br3("finish", "--trust", code=3).err
+        assert repo.head() == before
 
     def test_what_another_remote_has_more_is_in_the_way_of_its_release(
         self, repo: Scratch, there: Scratch, tmp_path: Path

@@ -232,13 +232,19 @@ def test_a_sentence_that_only_says_what_a_build_needs_is_its_needs(tmp_path: Pat
         "# Plan\n\n## Build A: Storage\n\n- [ ] store\n\n"
         "## Build B: Totals\n\nDepends on Build A.\n\n- [ ] totals\n\n"
         "## Build C: Report\n\n- Needs builds A and Totals\n- Needs Python 3.13 and storage\n- [ ] page\n\n"
-        "## Build D: Page\n\n```\nYou are build D.\n\nWaits for `report`.\nWrite the page.\n```\n"
+        "## Build D: Page\n\n```\nYou are build D.\n\nWaits for `report`.\nWrite the page.\n```\n\n"
+        "## Build E: Tests\n\nIs blocked by Page.\n\n- [ ] run\n\n"
+        "## Build F: Words\n\nIt requires Build A. It needs tests.\n\nIt needs tests.\n\n- [ ] write\n"
     )
+    assert left(made) == set()
     plan = plan_of(made, tmp_path)
     assert {build.id: build.needs for build in plan.builds} == {
         "storage": (),
         "totals": ("storage",),
         "report": ("storage", "totals"),
         "page": ("report",),
+        "tests": ("page",),
+        "words": (),
     }
+    assert "It needs tests." in (plan.build("words").prompt or "")
     assert "Python 3.13 and storage" in (plan.build("report").prompt or "")

@@ -152,6 +152,7 @@ def test_severities_have_an_order() -> None:
 
 def test_a_name_cannot_paint_over_a_terminal() -> None:
     assert printable("a\x1b[2Jb\nc\udcffé") == r"a\x1b[2Jb\nc\udcffé"
+    assert printable("\u202ea \U0001f468\u200d\U0001f469") == "\\u202ea \U0001f468\u200d\U0001f469"
 
 
 def test_the_hook_s_entry_starts_without_what_is_slow_to_import() -> None:

@@ -63,6 +63,16 @@ def both(one: Expected, other: Expected) -> Expected:
     )
 
 
+def _names(build: BuildDraft, text: str) -> bool:
+    """Whether a text is the name of a build and cannot be a plain word: "it needs tests" is no build called Tests."""
+    if codes(text):
+        return codes(text)[0] in build.aliases()
+    shown = plain(text)
+    if shown in (build.label, build.title):
+        return shown != shown.casefold() or shown.isdecimal()
+    return " " in shown and shown.casefold() in {alias.casefold() for alias in build.aliases()}
+
+
 class Facts:
     """Reads parts into one build. ``inside``: they are of its prompt, whose lines stand in the plan anyway."""
 
@@ -229,12 +239,11 @@ class Facts:
 
     def _needed(self, part: Part, text: str) -> bool:
         """Take a sentence that says which builds it needs, and nothing else: "Depends on build A and build B."."""
-        said = _NEEDED.match(plain(text))
+        said = _NEEDED.match(text)
         if said is None or self.task is not None:
             return False
         pieces = re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+", said["whom"])
-        names = {name.casefold() for build in self.draft.builds for name in (*build.aliases(), build.label) if name}
-        if not all(piece.casefold() in names for piece in pieces):
+        if not all(any(_names(build, piece) for build in self.draft.builds) for piece in pieces):
             return False
         return self.apply(part, "needs", ", ".join(pieces), listed=False, labelled=True)
 

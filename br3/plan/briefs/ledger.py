@@ -24,6 +24,7 @@ _OF_FORM = frozenset(
     "hour hours hrs build builds prompt phase track stream workstream agent task tasks step branch branches "
     "worktree worktrees path owns owned files file verify verification test tests expected passing pass passes "
     "passed coverage tag message release merge merges commit after needs depends depend lands land order none "
+    "requires waits blocked "
     "title name base budget usd parallel create created creates modify directory titled called before least "
     "more than must should you have your est estimate estimated time new".split()
 )
