@@ -206,6 +206,10 @@ def _say_next(outcome: Outcome, found: list[Standing]) -> None:
     elif outcome.state == "cancelled":
         say("stopped; worktrees and commits are as they were left; br3 run goes on from here", err=True)
     elif outcome.state == "paused":
+        for one in found:
+            if one.view.state == "verified" and not (one.verified or one.landed):
+                why = f": {one.refuted.splitlines()[0]}" if one.refuted else ""
+                say(f"{one.id} was verified and is not as it is now{why}; mend it, then br3 verify {one.id}")
         say(f"for you to do: {', '.join(outcome.waiting)} (br3 prompt BUILD, then br3 verify BUILD)")
     else:
         if outcome.waiting:

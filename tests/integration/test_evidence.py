@@ -338,3 +338,15 @@ class TestABranchDeletedByHand:
         repo.plan(shell_plan({"a": writing("other")}))
         repo.br3("run", "--trust")
         assert repo.status()["builds"]["a"]["verified"]
+
+
+def test_a_run_that_waits_for_a_person_says_what_is_not_verified_any_more(repo: Scratch) -> None:
+    manual = '[[build]]\nid = "m"\nagent = "manual"\nprompt = "By hand."\n'
+    repo.plan(shell_plan({"a": writing("a")}, verify="test ! -e bad") + manual)
+    assert "was verified" not in repo.br3("run", "--trust").out
+    repo.write("bad", "x", root=repo.worktree("a"))
+    repo.commit("bad", cwd=repo.worktree("a"))
+    repo.br3("verify", "a", code=1)
+    out = repo.br3("run").out
+    assert "a was verified and is not as it is now: `test ! -e bad` ended with exit code 1; mend it" in out
+    assert "for you to do: m" in out
