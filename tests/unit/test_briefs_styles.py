@@ -118,6 +118,25 @@ def test_a_minimum_of_coverage_that_nothing_measures_is_not_set(tmp_path: Path) 
     assert "85 % coverage is expected, but nothing in [verify] measures it" in whole.text
 
 
+def test_what_is_ticked_off_or_forbidden_is_no_task(tmp_path: Path) -> None:
+    made = imported(
+        "# W\n\n## Build A: Search\n\nTasks:\n\n- [x] Decide on a library\n- [ ] Write it\n"
+        "- Do NOT touch `src/app.py`\n\n## Build B: Index\n\n- [x] All of it\n"
+    )
+    search, index = plan_of(made, tmp_path).builds
+    assert [task.title for task in (*search.tasks, *index.tasks)] == ["Write it", "All of it"]
+    assert "Do NOT touch `src/app.py`" in (search.prompt or "") and left(made) == {7}
+
+
+def test_minima_that_nothing_could_count_are_listed_as_not_placed() -> None:
+    brief = (
+        "# W\n\n## Build A: Search\n\n```\nYou are build A.\n\nPlease implement the search in src/search.py.\n```\n\n"
+        "Done when:\n- 10+ tests pass\n- coverage ≥ 80 %\n"
+    )
+    assert left(imported(brief)) == {12, 13}
+    assert left(imported(brief + "\nVerify: `pytest --cov`\n")) == set()
+
+
 def test_numbered_phases_need_each_other(tmp_path: Path) -> None:
     made = of("phases")
     plan = plan_of(made, tmp_path)

@@ -53,7 +53,9 @@ class BuildDraft:
     verify: list[str] = field(default_factory=list)
     expected: Expected = NOTHING_EXPECTED
     hoped: Expected = NOTHING_EXPECTED
-    """Minima that deliverables state; they count where the verification states none."""
+    """Minima that deliverables and criteria state; they count where the verification states none."""
+    hoped_on: list[int] = field(default_factory=list)
+    """The lines of criteria that state them."""
     needs: list[tuple[int, str]] = field(default_factory=list)
     after: list[tuple[int, str]] = field(default_factory=list)
     needs_builds: list[BuildDraft] = field(default_factory=list)

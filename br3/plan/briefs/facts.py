@@ -44,6 +44,7 @@ _NEEDED = re.compile(
     r"(?:builds\s+)?(?P<whom>.+?)\.?$",
     re.IGNORECASE,
 )
+_FORBIDDEN = re.compile(r"(?:please )?(?:do not|don['’]t|never|must not)\b", re.IGNORECASE)
 _WORK_IN = re.compile(r"^(?:works?|working) in\s+`?(?P<path>[\w./~-]*/[\w./-]+)`?\.?$", re.IGNORECASE)
 _HEADS: frozenset[Role] = frozenset({"tasks", "deliverables", "verification", "owns", "needs", "setup", "expected"})
 _SHORT: frozenset[Role] = frozenset({"branch", "worktree", "minutes", "budget", "agent", "model", "tests", "coverage"})
@@ -85,11 +86,15 @@ class Facts:
         self.table: tuple[str, ...] = ()
         self.listing = False
         """The table lists what the build owns or delivers."""
+        self.ticking = False
+        """Its tasks are ticked off as they are done: some are not."""
         self.inline = False
         """The label had its value beside it, so that only items can still belong to it."""
 
     def read(self, found: Iterable[Part]) -> None:
         """Take all parts, in their order."""
+        found = list(found)
+        self.ticking = any(part.checked is False for part in found)
         for part in found:
             if part.kind != "row":
                 self.table = ()
@@ -325,8 +330,10 @@ class Facts:
                     if is_test(command) and not self.inside:
                         build.verify.append(command)
                 build.hoped = both(build.hoped, quantities.expected(text))
-                if not self.inside and (codes(text) or quantities.expected(text)):
+                if not self.inside and codes(text):
                     self._placed(part)
+                elif not self.inside and quantities.expected(text):
+                    build.hoped_on += part.numbers
                 return False
             case "needs" | "after" if labelled or listed:
                 if role == "needs" and self.inside and not labelled:
@@ -373,7 +380,11 @@ class Facts:
         self.build.agent = self.build.agent or name
 
     def _task(self, part: Part, text: str) -> None:
-        if not re.search(r"[^\W\d_]", text):
+        if part.checked and self.ticking:
+            self.task = None
+            return  # it is done, and listed as not placed
+        if not re.search(r"[^\W\d_]", text) or _FORBIDDEN.match(plain(text)):
+            self.task = None
             self._say(part)
             return
         self.task = self.made_task(text)

@@ -91,7 +91,9 @@ class _Placing:
         self._tasks()
         self._setup()
         for build in self.draft.builds:
-            build.expected = both(build.expected, build.hoped) if build.verify else build.expected
+            if build.verify:  # a minimum needs something that is counted
+                build.expected = both(build.expected, build.hoped)
+                self.found.ledger.place(build.hoped_on)
             self._owns(build)
         self._test_paths()
 
