@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from br3.cli.context import json_option, repository
+from br3.cli.context import about, hinted, json_option, repository
 
 if TYPE_CHECKING:
     from br3.analytics.inspecting import Finding
     from br3.doctor import Mended
+    from br3.repo.worktrees import Repository
 
 _SIGNS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 
@@ -43,10 +44,11 @@ def doctor(fix: bool, as_json: bool) -> int:
             mended.append(done)
             if not as_json:
                 _show_mended(done)
+    call = {} if as_json else _about_newest(repo)
     for finding in examine(repo, plan, unsound):
         found.append(finding)
         if not as_json:
-            _show(finding)
+            _show(finding, call)
     well = all(finding.ok for finding in found)
     if as_json:
         tried = {"mended": [done.as_json() for done in mended]} if fix else {}
@@ -56,13 +58,25 @@ def doctor(fix: bool, as_json: bool) -> int:
     return 0 if well else 1
 
 
-def _show(finding: Finding) -> None:
+def _about_newest(repo: Repository) -> dict[str, Any]:
+    """What hints have to name; nothing where the newest run cannot be read."""
+    from br3.dispatch.sessions import find
+    from br3.errors import Br3Error
+
+    try:
+        session = find(repo)
+    except Br3Error:
+        return {}
+    return about(session) if session is not None else {}
+
+
+def _show(finding: Finding, call: dict[str, Any]) -> None:
     sign, colour = _SIGNS[finding.state]
     click.echo(f"{click.style(sign, fg=colour)} {finding.what:<10} {finding.said}")
     if finding.hint:
         # Nothing stands behind a command: it is going to be pasted.
         way = "next (or --fix):" if finding.mend is not None else "next:"
-        click.echo(f"  {click.style(way, fg='cyan')} {finding.hint}")
+        click.echo(f"  {click.style(way, fg='cyan')} {hinted(finding.hint, call)}")
 
 
 def _show_mended(done: Mended) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,17 @@ def say_checked(checked: Checked, target: Path | None, text: str) -> None:
     for warning in checked.warnings:
         click.echo(f"warning: {warning}", err=True)
     if checked.problems:
-        click.echo(f"{counted(len(checked.problems), 'problem')}: correct this, then br3 plan check", err=True)
+        click.echo(
+            f"{counted(len(checked.problems), 'problem')}: correct this, then {looking('check', target)}", err=True
+        )
+
+
+def looking(how: str, target: Path | None) -> str:
+    """The command that checks or shows what was written."""
+    from br3.plan.location import PLAN_FILE
+
+    named = target is not None and target.resolve() != Path.cwd() / PLAN_FILE
+    return f"br3 plan {how}" + (f" {shlex.quote(str(target))}" if named else "")
 
 
 def asking(model: str) -> Asking:

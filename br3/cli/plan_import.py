@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from br3.cli.context import json_option
-from br3.cli.plan_files import FORCE, OUTPUT, check_target, place_of, say_checked, verdict, write
+from br3.cli.plan_files import FORCE, OUTPUT, check_target, looking, place_of, say_checked, verdict, write
 from br3.wording import counted
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def import_(brief: Path, output: Path | None, force: bool, ai: bool, model: str,
     else:
         say_checked(checked, target, made.text)
         if target is not None and not checked.problems:
-            click.echo(f"next: read {said(target)}, then br3 plan show", err=True)
+            click.echo(f"next: read {said(target)}, then {looking('show', target)}", err=True)
     return 2 if checked.problems else 0
 
 

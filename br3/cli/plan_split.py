@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from br3.cli.plan_files import FORCE, OUTPUT, asking, check_target, place_of, record, say_checked, verdict, write
+from br3.cli.plan_files import (
+    FORCE,
+    OUTPUT,
+    asking,
+    check_target,
+    looking,
+    place_of,
+    record,
+    say_checked,
+    verdict,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +80,7 @@ def split(goal: str, ai: bool, model: str, output: Path | None, force: bool) -> 
         click.echo("", err=True)
         show_forecasts(found, err=True)
     if target is not None and not checked.problems:
-        click.echo(f"next: read {said(target)}, every line; then br3 plan check", err=True)
+        click.echo(f"next: read {said(target)}, every line; then {looking('check', target)}", err=True)
     return 2 if checked.problems else 0
 
 

@@ -8,9 +8,11 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from br3.errors import UsageError
+from br3.plan.location import PLAN_FILE
 from br3.wording import counted
 
 KeyPath = tuple[str | int, ...]
@@ -56,7 +58,9 @@ class PlanErrors(UsageError):
         if all(problem.line == 0 and not problem.file.endswith(".toml") for problem in problems):
             super().__init__(lines)  # an option or a variable: the plan itself may be fine
         else:
-            super().__init__(f"the plan has {count}\n{lines}", hint="correct this, then `br3 plan check`")
+            files = {problem.file for problem in problems if problem.file.endswith(".toml")}
+            file = f" {quote(files.pop())}" if len(files) == 1 and not min(files).endswith(PLAN_FILE) else ""
+            super().__init__(f"the plan has {count}\n{lines}", hint=f"correct this, then `br3 plan check{file}`")
 
 
 def dotted(path: KeyPath) -> str:
