@@ -369,4 +369,4 @@ def _elsewhere(session: Session, names: Sequence[str]) -> tuple[str, str] | None
     if mine is not None and its is not None and its.is_same(mine):
         return None
     file = os.path.relpath(found.file["path"])
-    return file, f"--plan {quote(file)}, or --run {found.run}"
+    return file, f"name its plan (--plan {quote(file)}), or its run where that is asked for (--run {found.run})"

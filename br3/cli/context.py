@@ -61,12 +61,19 @@ def _call() -> dict[str, Any]:
 def about(session: Session) -> dict[str, Any]:
     """What hints have to name so that they are of this run: its plan, where that is another than the one that is found
     from here, and where there is a newer run both."""
-    from br3.plan.location import PLAN_FILE
+    from br3.dispatch.sessions import SourceFile
+    from br3.errors import UsageError
+    from br3.plan.location import find
 
     call: dict[str, Any] = {} if session.is_newest else {"run": session.run}
-    file = Path(session.file["path"]) if session.file is not None else None
-    if file is not None and file.is_file() and (call or file.name != PLAN_FILE):
-        call["plan"] = Path(os.path.relpath(file))
+    source = session.source_file
+    if source is not None and source.path.is_file():
+        try:
+            found = source.is_same(SourceFile.of(find(Path.cwd())))
+        except UsageError:
+            found = False
+        if call or not found:
+            call["plan"] = Path(os.path.relpath(source.path))
     return call | _call()
 
 
@@ -89,7 +96,7 @@ def hinted(text: str, call: Mapping[str, Any] | None = None) -> str:
 
     return re.sub(
         r"`[^`]*`"
-        r"|(?P<file>\bbr3\.toml\b)"
+        r"|(?P<file>(?<![\w./-])br3\.toml\b)"
         r"|\bbr3 (?P<plan>up|run|trust|prompt|verify|merge(?! --undo)|finish|release|clean)(?![-\w])(?! --plan)"
         r"|\bbr3 (?P<run>status|logs|pause|resume|cancel|retry|skip|tell)(?![-\w])(?! --run)",
         named,

@@ -284,6 +284,7 @@ def _remarks(picture: Picture) -> list[str]:
     for pair in picture.conflicts:
         if pair.conflict and not _told_by_the_train(picture, pair):
             lines.append(f"{pair.b}: would conflict with {pair.a} in {named_files(pair.conflict.kinds)}")
+    told: list[str] = []
     if len(picture.found) == len(session.plan.builds):
         beside: dict[str, list[str]] = {}
         for claim in claims(session.common_dir, session.runs):
@@ -293,7 +294,7 @@ def _remarks(picture: Picture) -> list[str]:
         for build in picture.gone:
             if build.id in others:
                 file, run = others[build.id]
-                lines.append(f"{build.id}: of the plan {os.path.relpath(file)} (br3 status --run {run})")
+                told.append(f"{build.id}: of the plan {os.path.relpath(file)} (br3 status --run {run})")
             elif not any(build.id in busy for busy in beside.values()):
                 lines.append(f"{build.id}: gone from the plan, but not its worktree or branch (br3 clean {build.id})")
         lines += [f"run {run} is at work on {', '.join(busy)}" for run, busy in beside.items()]
@@ -303,7 +304,8 @@ def _remarks(picture: Picture) -> list[str]:
         lines.append(f"a landing on {session.plan.base} was cut off; br3 merge finishes it")
     lines += [f"alert: {event.data.get('message')}" for event in standing_alerts(session.events)]
     lines += [f"journal: {problem}" for problem in session.view.problems]
-    return ["", *(hinted(line, about(session)) for line in lines)] if lines else []
+    lines = [*(hinted(line, about(session)) for line in lines), *told]
+    return ["", *lines] if lines else []
 
 
 def _after_aside(standing: Standing) -> list[str]:

@@ -16,6 +16,7 @@ from br3.dispatch.claims import claims, refuse_taken
 from br3.errors import Br3Error, Refused, UsageError
 from br3.orchestrator import control
 from br3.plan.frozen import Frozen, differences, digest, freeze, thaw
+from br3.plan.location import worktree_root
 from br3.plan.model import Build, Plan
 from br3.plan.problems import branches_here
 from br3.repo import refs, snapshots, worktrees
@@ -30,14 +31,21 @@ from br3.workspace.preparing import Site
 
 @dataclass(frozen=True)
 class SourceFile:
-    """Where a plan was read, resolved, and what it is called."""
+    """Where a plan was read, resolved; and that path below the top of its worktree, if it is in one."""
 
     path: Path
-    name: str
+    below: str | None
+
+    @classmethod
+    def of(cls, path: Path, below: str | None = None) -> SourceFile:
+        """The file at ``path``; ``below`` is what is known of a worktree that may be gone."""
+        path = path.resolve()
+        top = worktree_root(path.parent)
+        return cls(path, path.relative_to(top).as_posix() if top is not None else below)
 
     def is_same(self, other: SourceFile) -> bool:
         """Whether both are one plan: of one file, or of its copy in another worktree or a repository that was moved."""
-        return self.path == other.path or (self.path.name, self.name) == (other.path.name, other.name)
+        return self.path == other.path or (self.below is not None and self.below == other.below)
 
 
 @dataclass
@@ -91,7 +99,7 @@ class Session:
     @property
     def source_file(self) -> SourceFile | None:
         """Where its plan was read."""
-        return SourceFile(Path(self.file["path"]).resolve(), self.plan.name) if self.file else None
+        return SourceFile.of(Path(self.file["path"]), self.file.get("below")) if self.file else None
 
     @property
     def is_newest(self) -> bool:
@@ -194,7 +202,7 @@ def _frozen(repository: Repository, run: RunView) -> Frozen | None:
 
 def _source_file(frozen: Frozen) -> SourceFile | None:
     file = frozen.facts.get("file")
-    return SourceFile(Path(file["path"]).resolve(), frozen.plan.name) if file else None
+    return SourceFile.of(Path(file["path"]), file.get("below")) if file else None
 
 
 def chosen(plan: Plan, ids: Sequence[str]) -> list[Build]:
@@ -263,7 +271,7 @@ def find(repository: Repository, run: str | None = None) -> Session | None:
 def of_plan(repository: Repository, file: Path, plan: Plan | None) -> Session | None:
     """The newest run of the plan in that file, wherever it stood then; None when there is none. ``plan``: what stands
     there now, if anything."""
-    wanted, made = SourceFile(file.resolve(), plan.name if plan else ""), digest(plan) if plan else None
+    wanted, made = SourceFile.of(file), digest(plan) if plan else None
     for run in reversed(replay(list(read_events(repository.common_dir))).values()):
         frozen = _frozen(repository, run) if run.created and not run.serves else None
         source = _source_file(frozen) if frozen is not None else None
@@ -275,7 +283,7 @@ def of_plan(repository: Repository, file: Path, plan: Plan | None) -> Session | 
 def of_build(repository: Repository, build: str) -> Session | None:
     """The newest run whose plan has that build."""
     for run in reversed(replay(list(read_events(repository.common_dir))).values()):
-        if run.created and not run.serves and build in run.builds:
+        if run.created and not run.serves and build.casefold() in {name.casefold() for name in run.builds}:
             return find(repository, run.id)
     return None
 
@@ -313,48 +321,63 @@ def _begin(
         session.news.append(f"the newest run cannot be read and is left alone: {unreadable.message}")
         return session
     made = digest(plan)
-    if before is not None:
-        ended = before.view.state in RUN_ENDED
-        of_this: Session | None = before
-        if file is not None and before.source_file is not None:
-            same = before.source_file.is_same(SourceFile(file.resolve(), plan.name)) or before.digest == made
-            of_this = before if same else of_plan(repository, file, plan)
-        another = of_this is not before
-        if wanted is not None:
-            at_work = not ended and is_held(before.common_dir, "run", before.run)
-            taken = claims(before.common_dir, before.runs)
-            older = _interrupted_with(before, wanted)
-            if older is not None and older.digest == made:
-                refuse_taken(plan, wanted, [claim for claim in taken if claim.run != older.run])
-                return older
-            # Orchestrators whose dispatcher has died are gone on with.
-            refuse_taken(plan, wanted, [claim for claim in taken if at_work or another or claim.run != before.run])
-            if at_work:
-                left = [build.id for build in wanted if build.id not in before.view.selected]
-                session = _create(repository, plan, base, file, continues=before, whole=True, only=left)
-                session.news.append(f"run {before.run} is at work on other builds; this one goes on beside it")
-                return session
-        untouched = before.view.state == "created" and not any(e.run == before.run and e.build for e in before.events)
-        if before.digest == made and not ended and (before.base_commit == base or not untouched):
-            return before
-        changed = differences(of_this.plan, plan) if of_this is not None else []
-        if not ended and another and before.view.state != "created":
-            # A run of another plan, interrupted or at rest, is gone on with when that plan is run again.
-            mine = [build.id for build in wanted or plan.builds if build.id not in before.view.selected]
-            session = _create(repository, plan, base, file, continues=before, only=mine)
-            session.news.append(f"run {before.run} is of another plan, and stays as it is")
+    if before is None:
+        return _create(repository, plan, base, file, continues=None)
+    of_this = _newest_of_this(before, plan, file)
+    another = of_this is not before
+    ended = before.view.state in RUN_ENDED
+    if wanted is not None:
+        at_work = not ended and is_held(before.common_dir, "run", before.run)
+        taken = claims(before.common_dir, before.runs)
+        older = _interrupted_with(before, wanted)
+        if older is not None and older.digest == made:
+            refuse_taken(plan, wanted, [claim for claim in taken if claim.run != older.run])
+            return older
+        # Orchestrators whose dispatcher has died are gone on with.
+        refuse_taken(plan, wanted, [claim for claim in taken if at_work or another or claim.run != before.run])
+        if at_work and not another:
+            left = [build.id for build in wanted if build.id not in before.view.selected]
+            session = _create(repository, plan, base, file, continues=before, asked=before, whole=True, only=left)
+            session.news.append(f"run {before.run} is at work on other builds; this one goes on beside it")
             return session
-        if not ended:
-            _close(before, changed, file if another else None)
-        session = _create(repository, plan, base, file, continues=before, whole=not ended)
-        if changed and of_this is not None:
-            more = [f"… and {len(changed) - 8} more"] if len(changed) > 8 else []
-            session.news += [
-                f"the plan has changed since run {of_this.run}:",
-                *(f"    {c}" for c in changed[:8] + more),
-            ]
-        return session
-    return _create(repository, plan, base, file, continues=None)
+    if of_this is not None and _goes_on(of_this, made, base) and (not another or wanted is None or _rests(of_this)):
+        return of_this
+    changed = differences(of_this.plan, plan) if of_this is not None else []
+    whole = of_this is not None and of_this.view.state not in RUN_ENDED
+    if of_this is not None and whole and (not another or _rests(of_this)):
+        _close(of_this, changed)
+    session = _create(repository, plan, base, file, continues=before, asked=of_this, whole=whole)
+    if another and not ended:
+        # Interrupted, at rest or at work: it is gone on with when its plan is run again.
+        session.news.append(f"run {before.run} is of another plan, and stays as it is")
+    if changed and of_this is not None:
+        more = [f"… and {len(changed) - 8} more"] if len(changed) > 8 else []
+        session.news += [f"the plan has changed since run {of_this.run}:"]
+        session.news += [f"    {one}" for one in (*changed[:8], *more)]
+    return session
+
+
+def _newest_of_this(before: Session, plan: Plan, file: Path | None) -> Session | None:
+    """The newest run of the plan that is begun: ``before``, the newest of all, or an older one; None: there is none."""
+    mine = before.source_file
+    if file is None or mine is None or mine.is_same(SourceFile.of(file)) or before.digest == digest(plan):
+        return before
+    found = of_plan(before.repository, file, plan)
+    # A plan whose file is gone is taken for this one under another name.
+    return found if found is not None or mine.path.is_file() else before
+
+
+def _goes_on(session: Session, made: str, base: CommitId) -> bool:
+    """Whether the run is the one for a plan of that digest: unfinished, and not prepared for an older base in vain."""
+    untouched = session.view.state == "created" and not any(e.run == session.run and e.build for e in session.events)
+    unfinished = session.view.state not in RUN_ENDED
+    return session.digest == made and unfinished and (session.base_commit == base or not untouched)
+
+
+def _rests(session: Session) -> bool:
+    """Whether nobody is at work on the run."""
+    names = [("run", session.run), *(("build", build.id) for build in session.plan.builds)]
+    return not any(is_held(session.common_dir, *name) for name in names)
 
 
 def _interrupted_with(newest: Session, wanted: Sequence[Build]) -> Session | None:
@@ -380,11 +403,24 @@ def _close_left_behind(session: Session, wanted: Sequence[Build]) -> None:
         mine = {build for build in run.selected if build not in run.builds or not run.builds[build].ended}
         held = [("run", run.id), *(("build", build) for build in mine)]
         is_left = run.selected and run.state not in RUN_ENDED and not run.serves and run.id != session.run
-        if is_left and mine <= elsewhere and not any(is_held(session.common_dir, *lock) for lock in held):
+        if (
+            is_left
+            and (mine <= elsewhere or _plan_is_gone(session.repository, run))
+            and not any(is_held(session.common_dir, *lock) for lock in held)
+        ):
             with Lock(session.common_dir, "run", run.id).acquire() as lock:
                 reason = "its builds are worked on in other runs"
                 session.journal.append("run.cancelled", run=run.id, gen=lock.gen, reason=reason)
         elsewhere |= set(run.selected)
+
+
+def _plan_is_gone(repository: Repository, run: RunView) -> bool:
+    """Whether the file of a run's plan is not there any more, nor a copy of it in this worktree."""
+    frozen = _frozen(repository, run)
+    source = _source_file(frozen) if frozen is not None else None
+    if source is None or source.path.is_file():
+        return False
+    return source.below is None or not (repository.top / source.below).is_file()
 
 
 def _base(repository: Repository, plan: Plan) -> CommitId:
@@ -403,12 +439,10 @@ def _base(repository: Repository, plan: Plan) -> CommitId:
     return commit
 
 
-def _close(session: Session, changed: list[str], other: Path | None) -> None:
-    """End a run that is not gone on with. ``other``: the file of the plan that is, where it is not the same one."""
+def _close(session: Session, changed: list[str]) -> None:
     if is_held(session.common_dir, "run", session.run):
-        with_what = f"an older state of the plan ({'; '.join(changed[:3])})" if other is None else "another plan"
         raise Refused(
-            f"run {session.run} is at work with {with_what}",
+            f"run {session.run} is at work with an older state of the plan ({'; '.join(changed[:3])})",
             hint="let it end, or stop it with Ctrl-C where it runs",
         )
     busy = [b.id for b in session.plan.builds if is_held(session.common_dir, "build", b.id)]
@@ -418,8 +452,6 @@ def _close(session: Session, changed: list[str], other: Path | None) -> None:
             hint="br3 status; go on when they have ended",
         )
     reason = "the plan has changed" if changed else "base has moved on before anything was begun"
-    if other is not None:
-        reason = f"another plan was begun: {other.name}"
     with Lock(session.common_dir, "run", session.run).acquire() as lock:
         session.journal.append("run.cancelled", run=session.run, gen=lock.gen, reason=reason)
 
@@ -431,12 +463,13 @@ def _create(
     file: Path | None,
     *,
     continues: Session | None,
+    asked: Session | None = None,
     serves: Session | None = None,
     whole: bool = False,
     only: Collection[str] | None = None,
 ) -> Session:
-    """``whole`` and ``only``: what of that which was asked of the run that this one continues is asked of this one,
-    see ``control.hand_over``."""
+    """``asked``: the run of this plan from which requests are handed over; ``whole`` and ``only``: which of them, see
+    ``control.hand_over``."""
     suffix = "".join(random.choices(string.ascii_lowercase + string.digits, k=4))
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{suffix}"
     directory = repository.br3_dir / "runs" / run
@@ -448,10 +481,10 @@ def _create(
         worktrees=paths,
         base_commit=base,
         source=str(source) if source else None,
-        file={"path": str(file.absolute()), "digest": file_digest(file)} if file else None,
+        file=_file_facts(file) if file else None,
     )
-    if continues is not None:
-        control.hand_over(continues.run_dir, directory, whole=whole, builds=only)
+    if asked is not None:
+        control.hand_over(asked.run_dir, directory, whole=whole, builds=only)
     journal = Journal(repository.common_dir)
     aside: dict[str, Any] = {"serves": serves.run} if serves is not None else {}
     with Lock(repository.common_dir, "run", run).acquire() as lock:
@@ -469,6 +502,12 @@ def _create(
         )
     events = list(read_events(repository.common_dir))
     return _session(repository, run, thaw(directory), events, replay(events), journal)
+
+
+def _file_facts(file: Path) -> dict[str, str]:
+    """What is kept of a plan's file; ``below``: its path below the top of its worktree, if it is in one."""
+    facts, below = {"path": str(file.absolute()), "digest": str(file_digest(file))}, SourceFile.of(file).below
+    return facts | ({"below": below} if below else {})
 
 
 def _stays(before: Session | None, plan: Plan, build: Build) -> Path | None:

@@ -8,7 +8,7 @@ import pytest
 
 from br3 import Workspace
 from br3.errors import Refused, UsageError
-from tests.conftest import PYTHON, Scratch, shell_plan, until, writing
+from tests.conftest import PYTHON, Scratch, kill_all, shell_plan, toml, until, writing
 from tests.integration.keeping import once
 
 NEXT = "next: br3 finish --plan one.toml (or br3 merge --plan one.toml)"
@@ -93,12 +93,13 @@ def test_a_run_that_is_not_the_newest_any_more_when_it_ends_names_its_plan(repo:
     assert NEXT in out, out + err
 
 
-def test_a_run_of_another_plan_that_nobody_works_on_says_why_it_was_ended(both: Scratch) -> None:
+def test_what_was_prepared_for_another_plan_waits_for_it(both: Scratch) -> None:
     both.write("one.toml", shell_plan({"one-b": writing("b")}))
     both.br3("up", "--trust", "--plan", "one.toml")
-    both.br3("run", "--trust", "--plan", "two.toml")
+    assert "is of another plan, and stays as it is" in both.br3("run", "--trust", "--plan", "two.toml").err
     one = next(run for run in both.br3("runs", "--json").json["runs"] if run["builds"][0]["id"] == "one-b")
-    assert (one["state"], one["reason"]) == ("cancelled", "another plan was begun: two.toml")
+    assert (one["state"], one["reason"]) == ("created", None)
+    assert f"run {one['run']}: 1 build" in both.br3("run", "--trust", "--plan", "one.toml").err
 
 
 def test_a_workspace_with_a_plan_is_of_its_newest_run(both: Scratch) -> None:
@@ -156,7 +157,7 @@ def test_hints_name_plan_and_run_and_leave_what_is_quoted(repo: Scratch) -> None
     assert "`br3 run x; br3 merge-them; false`" in repo.br3("status", "one-a", "--run", run).out
     said = repo.br3("verify", "one-a", code=2).err
     assert "the plan has no build 'one-a'; that is one of one.toml" in said
-    assert f"--plan one.toml, or --run {run}" in said
+    assert f"(--plan one.toml), or its run where that is asked for (--run {run})" in said
 
 
 def test_in_a_build_s_worktree_verify_is_of_that_build_whatever_is_newest(both: Scratch) -> None:
@@ -213,3 +214,51 @@ def test_what_a_workspace_with_a_plan_looks_at_and_ends_is_of_that_plan(both: Sc
     assert status is not None and [build.id for build in status.builds] == ["one-a"]
     with pytest.raises(Refused, match=f"run {status.run} is completed already"):
         workspace.cancel()
+
+
+def test_two_directories_have_two_plans_whatever_they_are_called(repo: Scratch) -> None:
+    for place in ("a", "b"):
+        text = shell_plan({f"{place}1": writing(f"{place}1")}).replace('[plan]\nname = "test"\n', "")
+        repo.write(f"{place}/br3.toml", text)
+    repo.commit("plans")
+    repo.br3("run", "--trust", cwd=repo.path / "a")
+    repo.br3("run", "--trust", cwd=repo.path / "b")
+    assert "a1: of the plan a/br3.toml" in repo.br3("status").out
+    assert "br3 finish --plan b/br3.toml" in repo.br3("run", "--plan", "b/br3.toml").out
+    assert repo.br3("merge", "--plan", "a/br3.toml", "--json").json["landed"] == ["a1"]
+    assert repo.br3("clean", "--json", code=3).json["removed"] == []
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_killed_run_of_a_plan_that_changed_is_ended_and_what_was_asked_of_it_holds(
+    repo: Scratch, tmp_path: Path, tracked: str, renamed: bool
+) -> None:
+    begun = tmp_path / "begun"
+    sleeps = f"touch {begun}; {PYTHON} -c 'import time; time.sleep(600)'"
+    task = '[[build.task]]\nid = "{}"\ntitle = "x"\ncommand = {}\n'
+
+    def plan(first: str) -> str:
+        head = shell_plan({}).replace('"test"', '"one"') + '[[build]]\nid = "one-a"\n'
+        return head + task.format("t1", toml(first)) + task.format("t2", toml(writing("t2")))
+
+    repo.write("one.toml", plan(sleeps))
+    repo.write("two.toml", shell_plan({"two-a": writing("two")}))
+    repo.commit("plans")
+    killed = repo.start("run", "--trust", "--plan", "one.toml")
+    until(begun.exists)
+    kill_all(tracked)
+    killed.communicate()
+    name = "one.toml"
+    if renamed:
+        repo.git("mv", "one.toml", name := "uno.toml")
+    else:
+        repo.br3("run", "--trust", "--plan", "two.toml")
+    first = repo.br3("runs", "--json").json["runs"][-1]["run"]
+    repo.br3("skip", "one-a/t2", "--run", first)
+    repo.write(name, plan(writing("t1")))
+    said = repo.br3("run", "--trust", "--plan", name).err
+    assert f"the plan has changed since run {first}" in said
+    newest, *_, oldest = repo.br3("runs", "--json").json["runs"]
+    assert (oldest["run"], oldest["state"]) == (first, "cancelled")
+    (build,) = repo.br3("status", "--run", newest["run"], "--json").json["builds"]
+    assert [task["state"] for task in build["tasks"]] == ["completed", "skipped"]

@@ -44,7 +44,9 @@ _NEEDED = re.compile(
     r"(?:builds\s+)?(?P<whom>.+?)\.?$",
     re.IGNORECASE,
 )
-_FORBIDDEN = re.compile(r"(?:please )?(?:do not|don['’]t|never|must not)\b", re.IGNORECASE)
+_FORBIDDEN = re.compile(
+    r"(?:please )?(?:do not|don['’]t|never|must not) (?:touch|change|edit|modify|alter)\b", re.IGNORECASE
+)
 _WORK_IN = re.compile(r"^(?:works?|working) in\s+`?(?P<path>[\w./~-]*/[\w./-]+)`?\.?$", re.IGNORECASE)
 _HEADS: frozenset[Role] = frozenset({"tasks", "deliverables", "verification", "owns", "needs", "setup", "expected"})
 _SHORT: frozenset[Role] = frozenset({"branch", "worktree", "minutes", "budget", "agent", "model", "tests", "coverage"})
@@ -383,7 +385,7 @@ class Facts:
         if part.checked and self.ticking:
             self.task = None
             return  # it is done, and listed as not placed
-        if not re.search(r"[^\W\d_]", text) or _FORBIDDEN.match(plain(text)):
+        if not re.search(r"[^\W\d_]", text) or (part.checked is None and _FORBIDDEN.match(plain(text))):
             self.task = None
             self._say(part)
             return
