@@ -46,9 +46,15 @@ def workspace(plan_file: Path | None = None) -> Workspace:
     """The repository we are in, with the plan that was named."""
     from br3.api.workspaces import Workspace
 
+    class Here(Workspace):
+        def session(self) -> Session:
+            session = super().session()
+            name_plan_of(session)  # whatever is said from now on is said of it
+            return session
+
     if plan_file is not None:
         _call()["plan"] = plan_file
-    return Workspace(Path.cwd(), plan=plan_file)
+    return Here(Path.cwd(), plan=plan_file)
 
 
 def _call() -> dict[str, Any]:

@@ -13,7 +13,6 @@ from br3.cli.context import (
     build_here,
     consent,
     json_option,
-    name_plan_of,
     run_of_plan_option,
     say,
     trust_option,
@@ -51,7 +50,6 @@ def verify(builds: tuple[str, ...], plan_file: Path | None, trusted: bool, as_js
     if as_json:
         emit_json({"builds": [result.as_json() for result in results]})
     elif not results:
-        name_plan_of(here.session())
         say("no build has anything to verify yet; next: br3 run")
     else:
         redact = Journal(here.repository.common_dir).redact

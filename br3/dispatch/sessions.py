@@ -340,13 +340,16 @@ def _begin(
             session = _create(repository, plan, base, file, continues=before, asked=before, whole=True, only=left)
             session.news.append(f"run {before.run} is at work on other builds; this one goes on beside it")
             return session
-    if of_this is not None and _goes_on(of_this, made, base) and (not another or wanted is None or _rests(of_this)):
+    unfinished = of_this is not None and of_this.view.state not in RUN_ENDED
+    busy = of_this is not None and another and unfinished and not _rests(of_this)  # with other builds than these
+    if of_this is not None and _goes_on(of_this, made, base) and (wanted is None or not busy):
         return of_this
     changed = differences(of_this.plan, plan) if of_this is not None else []
-    whole = of_this is not None and of_this.view.state not in RUN_ENDED
-    if of_this is not None and whole and (not another or _rests(of_this)):
+    if of_this is not None and unfinished and not busy:
         _close(of_this, changed)
-    session = _create(repository, plan, base, file, continues=before, asked=of_this, whole=whole)
+    left = [b.id for b in wanted or plan.builds if of_this is not None and b.id not in of_this.view.selected]
+    only = left if busy else None
+    session = _create(repository, plan, base, file, continues=before, asked=of_this, whole=unfinished, only=only)
     if another and not ended:
         # Interrupted, at rest or at work: it is gone on with when its plan is run again.
         session.news.append(f"run {before.run} is of another plan, and stays as it is")
