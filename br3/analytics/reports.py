@@ -200,7 +200,8 @@ def budgets(db: DuckDBPyConnection, runs: Sequence[str], planned: Sequence[Budge
     builds = {item.build for item in planned}
     for item in planned:
         # Of the whole run those of its plan: that counts when it is held to its budget.
-        mine = [spent[b] for b in spent if (b in builds if item.build is None else b == item.build)]
+        counted = builds if item.build is None else {item.build}
+        mine = [spent[b] for b in spent if b in counted]
         costs_known = [cost for cost, _, _ in mine if cost is not None]
         cost = sum(costs_known, Decimal(0)) if costs_known else None
         done = sum(n for _, _, n in mine)
@@ -208,7 +209,7 @@ def budgets(db: DuckDBPyConnection, runs: Sequence[str], planned: Sequence[Budge
         expected = cost / done * max(item.tasks, done) if cost is not None and done else None
         forecast = expected.quantize(Decimal("0.0001")) if expected is not None else None
         unpriced = sum(tokens for _, tokens, _ in mine)
-        untold = sum(n for b, n in silent.items() if (b in builds if item.build is None else b == item.build))
+        untold = sum(n for b, n in silent.items() if b in counted)
         rows.append((item.build or "(run)", item.budget_usd, cost, left, forecast, unpriced, done, item.tasks, untold))
     names = "key budget_usd cost_usd left_usd forecast_usd unpriced_tokens tasks_done tasks silent_attempts"
     return Report(tuple(names.split()), rows)

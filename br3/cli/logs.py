@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from br3.dispatch.sessions import Session
     from br3.plan.model import Build
 
-# A sequence for a terminal; a colour is the group. Texts (titles, links) go on to their end.
-
 
 @click.command()
 @click.argument("build", shell_complete=completing.builds)

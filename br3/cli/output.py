@@ -13,6 +13,7 @@ import click
 from br3.errors import Br3Error
 from br3.wording import fits
 
+# A sequence for a terminal; a colour is the group. Texts (titles, links) go on to their end.
 _ESCAPE = re.compile(r"(\x1b\[[\d;:]*m)|\x1b(?:[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])?")
 _CONCEALS = re.compile(r"\[(?:[\d;:]*[;:])?0*8(?:[;:]|m)")
 

@@ -124,9 +124,10 @@ def drawn(picture: Picture, build: str | None) -> list[str]:
     """The lines to show, of all builds or of the one that was asked for."""
     from br3.cli.output import tame
 
+    if build:
+        return [tame(line) for line in _detail(picture)]
     headline = hinted(_headline(picture.session), about(picture.session))
-    lines = [headline, builds_table(picture.found, picture.session), *_remarks(picture)]
-    return [tame(line) for line in (_detail(picture) if build else lines)]
+    return [tame(line) for line in (headline, builds_table(picture.found, picture.session), *_remarks(picture))]
 
 
 def builds_table(found: list[Standing], session: Session | None = None) -> str:

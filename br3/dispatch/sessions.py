@@ -162,9 +162,8 @@ def departed(session: Session) -> list[Build]:
     places = set(session.worktrees.values())
     found: dict[str, Build] = {}
     for run in session.chain[1:]:
-        try:
-            frozen = thaw(session.repository.br3_dir / "runs" / run.id)
-        except Br3Error:
+        frozen = _frozen(session.repository, run)
+        if frozen is None:
             continue
         for build in frozen.plan.builds:
             place = place_of(session.repository, frozen.plan, build, frozen.facts["worktrees"][build.id])
@@ -272,8 +271,8 @@ def of_plan(repository: Repository, file: Path, plan: Plan | None) -> Session | 
     """The newest run of the plan in that file, wherever it stood then; None when there is none. ``plan``: what stands
     there now, if anything."""
     wanted, made = SourceFile.of(file), digest(plan) if plan else None
-    for run in reversed(replay(list(read_events(repository.common_dir))).values()):
-        frozen = _frozen(repository, run) if run.created and not run.serves else None
+    for run in _newest_first(repository):
+        frozen = _frozen(repository, run)
         source = _source_file(frozen) if frozen is not None else None
         if frozen is not None and (frozen.digest == made or (source is not None and source.is_same(wanted))):
             return find(repository, run.id)
@@ -282,10 +281,16 @@ def of_plan(repository: Repository, file: Path, plan: Plan | None) -> Session | 
 
 def of_build(repository: Repository, build: str) -> Session | None:
     """The newest run whose plan has that build."""
-    for run in reversed(replay(list(read_events(repository.common_dir))).values()):
-        if run.created and not run.serves and build.casefold() in {name.casefold() for name in run.builds}:
+    for run in _newest_first(repository):
+        if build.casefold() in {name.casefold() for name in run.builds}:
             return find(repository, run.id)
     return None
+
+
+def _newest_first(repository: Repository) -> list[RunView]:
+    """The runs that are somebody's own."""
+    runs = replay(list(read_events(repository.common_dir)))
+    return [run for run in reversed(runs.values()) if run.created and not run.serves]
 
 
 def begin(
